@@ -1,0 +1,104 @@
+//! What a version is made of, as the bucket keeps it.
+
+use serde::{Deserialize, Serialize};
+
+use super::{FilePath, Integrity, Metadata, ModelName, Namespace, Sha256Digest, Timestamp, VersionNumber};
+
+/// One file of a version: what its digest is made of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileEntry {
+    /// Where it lies in the version.
+    pub path: FilePath,
+    /// Bytes.
+    pub size: u64,
+    /// Of its bytes.
+    pub sha256: Sha256Digest,
+}
+
+/// The digest of a version: SHA-256 over the RFC 8785 JSON of `[{"path","size","sha256"}]`, sorted by path bytes.
+///
+/// Equal content has an equal digest, whatever order the files came in.
+///
+/// # Panics
+/// Never: strings and integers below 2^53 always have a canonical form.
+pub fn version_digest(files: &[FileEntry]) -> Sha256Digest {
+    let mut sorted: Vec<&FileEntry> = files.iter().collect();
+    sorted.sort_by(|a, b| a.path.as_str().as_bytes().cmp(b.path.as_str().as_bytes()));
+    let canonical = serde_json_canonicalizer::to_vec(&sorted).expect("plain strings and integers serialise");
+    Sha256Digest::of(&canonical)
+}
+
+/// Where the bytes of a file are: which object, in which S3 version, under which key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManifestObject {
+    /// The file.
+    #[serde(flatten)]
+    pub file: FileEntry,
+    /// S3 key.
+    pub key: String,
+    /// S3 VersionId; every read names it.
+    pub version_id: String,
+    /// Full ARN of the KMS key that S3 said it used.
+    pub kms_key_arn: String,
+    /// How far the digest is proven.
+    pub integrity: Integrity,
+}
+
+/// The S3 object that describes a version: enough to rebuild its catalog rows from the bucket alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Of this document; 1.
+    pub schema: u32,
+    /// Tells a retried write of ours from somebody else's: the draft that was published.
+    pub draft: String,
+    /// Owner of the model.
+    pub namespace: Namespace,
+    /// The model.
+    pub model: ModelName,
+    /// The version.
+    pub number: VersionNumber,
+    /// [`version_digest`] of the files.
+    pub digest: Sha256Digest,
+    /// When it was published.
+    pub created_at: Timestamp,
+    /// Who published it.
+    pub created_by: String,
+    /// What the publisher said of it.
+    pub metadata: Metadata,
+    /// Sorted by path bytes.
+    pub files: Vec<ManifestObject>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(path: &str, bytes: &[u8]) -> FileEntry {
+        FileEntry { path: path.parse().unwrap(), size: bytes.len() as u64, sha256: Sha256Digest::of(bytes) }
+    }
+
+    #[test]
+    fn the_digest_does_not_depend_on_the_order_of_the_files() {
+        let (a, b) = (file("a/b", b"1"), file("a-b", b"2"));
+        assert_eq!(version_digest(&[a.clone(), b.clone()]), version_digest(&[b, a]));
+    }
+
+    #[test]
+    fn the_digest_is_that_of_the_documented_json() {
+        let files = [file("b", b"2"), file("a", b"abc")];
+        let json = format!(
+            r#"[{{"path":"a","sha256":"{}","size":3}},{{"path":"b","sha256":"{}","size":1}}]"#,
+            Sha256Digest::of(b"abc"),
+            Sha256Digest::of(b"2")
+        );
+        assert_eq!(version_digest(&files), Sha256Digest::of(json.as_bytes()));
+    }
+
+    #[test]
+    fn the_digest_changes_with_a_path_a_size_or_a_byte() {
+        let base = version_digest(&[file("a", b"abc")]);
+        assert_ne!(base, version_digest(&[file("b", b"abc")]));
+        assert_ne!(base, version_digest(&[file("a", b"abd")]));
+        assert_ne!(base, version_digest(&[]));
+    }
+}

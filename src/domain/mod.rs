@@ -1,0 +1,55 @@
+//! Values and rules, without I/O: names, paths, digests, refs, manifests, object keys.
+//!
+//! Every value that came from outside is parsed once, here, into a type that states its rule; nothing below this
+//! module checks a name again. The catalog's rows and the bucket's manifests go through the same doors.
+
+mod digest;
+mod key;
+mod manifest;
+mod metadata;
+mod name;
+mod parts;
+mod path;
+mod reference;
+mod time;
+mod token;
+
+pub use digest::{InvalidDigest, Sha256Digest};
+pub use key::ObjectKey;
+pub use manifest::{FileEntry, Manifest, ManifestObject, version_digest};
+pub use metadata::{InvalidMetadata, Metadata};
+pub use name::{InvalidName, ModelName, ModelRef, Namespace};
+pub use parts::{MAX_PARTS, MIN_PART_BYTES, OBJECT_TOO_LARGE, growing_part_bytes, max_streamed_bytes, part_bytes_for};
+pub use path::{FilePath, InvalidPath, PathConflict, PathSet};
+pub use reference::{Alias, InvalidRef, VersionNumber, VersionRef};
+pub use time::Timestamp;
+pub use token::{DraftId, UploadToken};
+
+/// How far the SHA-256 of a file is known to be that of the stored bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Integrity {
+    /// The service computed it over the bytes.
+    Verified,
+    /// Each part was proven against a digest; the digest of the whole is the client's word.
+    Declared,
+}
+
+impl Integrity {
+    /// The form that is stored and sent.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Verified => "verified",
+            Self::Declared => "declared",
+        }
+    }
+
+    /// Reads the stored form.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "verified" => Some(Self::Verified),
+            "declared" => Some(Self::Declared),
+            _ => None,
+        }
+    }
+}
