@@ -1,0 +1,233 @@
+//! The bad paths, really tried: writes that must be refused, under `probes/`.
+//!
+//! The one place outside `store` that puts objects, because these are the objects that nobody may put.
+//! A probe that gets through is deleted again, by its version, and names the statement that failed.
+
+use std::time::Duration;
+
+use aws_sdk_s3::operation::put_object::PutObjectOutput;
+use aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder;
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::ServerSideEncryption;
+
+use super::fault::{Fault, call};
+use super::finding::{ClaimId, Finding, Status};
+use super::patience::Pauses;
+use super::policy::Sid;
+use super::spec::{BucketSpec, Profile};
+
+/// Where probes are written.
+pub const PROBE_PREFIX: &str = "probes/";
+
+const BODY: &[u8] = b"strongroom probe: nobody may write this";
+
+/// A write that must not get through as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Probe {
+    Headerless,
+    OwnKeysOfS3,
+    NamelessKey,
+    ForeignKey,
+}
+
+/// Tries the writes that the policy must refuse, and says what became of them.
+///
+/// Right after the policy was put it may not yet be in force everywhere: what gets through is tried again for as long
+/// as `settling`.
+pub async fn refusals(s3: &aws_sdk_s3::Client, spec: &BucketSpec, settling: Duration) -> Vec<Finding> {
+    let mut pauses = Pauses::new(settling);
+    let mut findings = Vec::new();
+    for probe in [Probe::Headerless, Probe::OwnKeysOfS3, Probe::NamelessKey, Probe::ForeignKey] {
+        findings.push(loop {
+            let finding = attempt(s3, spec, probe).await;
+            if finding.status != Status::Failed || !pauses.pause().await {
+                break finding;
+            }
+        });
+    }
+    findings
+}
+
+/// Tries a write without credentials; `anonymous` is a client that signs nothing.
+pub async fn anonymous_write(s3: &aws_sdk_s3::Client, anonymous: &aws_sdk_s3::Client, spec: &BucketSpec) -> Finding {
+    let key = probe_key();
+    let request = anonymous.put_object().bucket(&spec.bucket).key(&key).body(ByteStream::from_static(BODY));
+    let claim = ClaimId::AnonymousWriteRefused;
+    match call("PutObject", request.send()).await {
+        Ok(written) => {
+            let removed = remove(s3, spec, &key, written.version_id()).await;
+            Finding::failed(claim, "refused", format!("a write without credentials got through; {removed}"))
+        }
+        Err(fault) => judge_refusal(claim, &fault),
+    }
+}
+
+/// Tries a read without credentials, where the back end has no public access block to look at.
+pub async fn anonymous_read(anonymous: &aws_sdk_s3::Client, spec: &BucketSpec) -> Finding {
+    let claim = ClaimId::PublicAccessBlocked;
+    let listed = call("ListObjectsV2", anonymous.list_objects_v2().bucket(&spec.bucket).max_keys(1).send()).await;
+    let got = call("GetObject", anonymous.get_object().bucket(&spec.bucket).key(probe_key()).send()).await;
+    match (listed.map(drop), got.map(drop)) {
+        (Err(list), Err(get)) if list.denied() && get.denied() => {
+            Finding::passed(claim, "anonymous reads refused", "the back end has no such setting; anonymous reads were tried and refused")
+        }
+        (Ok(()), _) => Finding::failed(claim, "anonymous reads refused", "anybody may list the bucket"),
+        // "No such key" to somebody without credentials: reading as such is open.
+        (_, Err(get)) if get.status == Some(404) => {
+            Finding::failed(claim, "anonymous reads refused", "anybody may read from the bucket")
+        }
+        (_, Ok(())) => Finding::failed(claim, "anonymous reads refused", "anybody may read from the bucket"),
+        (Err(list), Err(get)) => {
+            let fault = if list.denied() { get } else { list };
+            Finding::not_verifiable(claim, "anonymous reads refused", fault.to_string())
+        }
+    }
+}
+
+async fn attempt(s3: &aws_sdk_s3::Client, spec: &BucketSpec, probe: Probe) -> Finding {
+    let key = probe_key();
+    let request = s3.put_object().bucket(&spec.bucket).key(&key).body(ByteStream::from_static(BODY));
+    let request = probe.dress(request, spec).set_expected_bucket_owner(spec.owner.clone());
+    match call("PutObject", request.send()).await {
+        Err(fault) => judge_refusal(probe.claim(), &fault),
+        Ok(written) => got_through(s3, spec, probe, &key, &written).await,
+    }
+}
+
+/// A write got through: fine only where the profile lets it fall under our key, and it did.
+async fn got_through(
+    s3: &aws_sdk_s3::Client,
+    spec: &BucketSpec,
+    probe: Probe,
+    key: &str,
+    written: &PutObjectOutput,
+) -> Finding {
+    let version = written.version_id();
+    let may_fall_under_default =
+        spec.profile == Profile::HeaderlessParts && matches!(probe, Probe::Headerless | Probe::NamelessKey);
+    let finding = if may_fall_under_default {
+        let head = s3
+            .head_object()
+            .bucket(&spec.bucket)
+            .key(key)
+            .set_version_id(version.map(str::to_owned))
+            .set_expected_bucket_owner(spec.owner.clone());
+        let expected = format!("encrypted under {}", spec.key);
+        match call("HeadObject", head.send()).await {
+            Ok(seen) => {
+                let right = seen.server_side_encryption() == Some(&ServerSideEncryption::AwsKms)
+                    && seen.ssekms_key_id() == Some(spec.key.as_str());
+                let told = seen.ssekms_key_id().unwrap_or("no KMS key");
+                Finding::judged(probe.claim(), right, expected, format!("encrypted under {told}"))
+            }
+            Err(fault) => Finding::not_verifiable(probe.claim(), expected, fault.to_string()),
+        }
+    } else {
+        let missing = probe.statement(spec.profile).as_str();
+        let told = format!("it got through: {missing} is not in force");
+        Finding::failed(probe.claim(), "refused", told)
+    };
+    let removed = remove(s3, spec, key, version).await;
+    Finding { observed: format!("{}; {removed}", finding.observed), ..finding }
+}
+
+fn judge_refusal(claim: ClaimId, fault: &Fault) -> Finding {
+    let unknown_key = claim == ClaimId::ForeignKeyRefused
+        && fault.code.as_deref().is_some_and(|code| matches!(code, "KMS.NotFoundException" | "KMS.AccessDeniedException"));
+    if fault.denied() || unknown_key {
+        let code = fault.code.as_deref().unwrap_or("403");
+        Finding::passed(claim, "refused", format!("refused ({code})"))
+    } else {
+        Finding::not_verifiable(claim, "refused", fault.to_string())
+    }
+}
+
+/// Deletes what should not be there; without a version id, the key.
+async fn remove(s3: &aws_sdk_s3::Client, spec: &BucketSpec, key: &str, version: Option<&str>) -> String {
+    let request = s3
+        .delete_object()
+        .bucket(&spec.bucket)
+        .key(key)
+        .set_version_id(version.map(str::to_owned))
+        .set_expected_bucket_owner(spec.owner.clone());
+    match call("DeleteObject", request.send()).await {
+        Ok(_) => "removed again".to_owned(),
+        Err(fault) => {
+            tracing::warn!(object.key = key, %fault, "cannot remove a probe");
+            format!("and is still there as {key} ({fault})")
+        }
+    }
+}
+
+fn probe_key() -> String {
+    format!("{PROBE_PREFIX}{}", ulid::Ulid::generate())
+}
+
+impl Probe {
+    fn dress(self, request: PutObjectFluentBuilder, spec: &BucketSpec) -> PutObjectFluentBuilder {
+        match self {
+            Self::Headerless => request,
+            Self::OwnKeysOfS3 => request.server_side_encryption(ServerSideEncryption::Aes256),
+            Self::NamelessKey => request.server_side_encryption(ServerSideEncryption::AwsKms),
+            Self::ForeignKey => request
+                .server_side_encryption(ServerSideEncryption::AwsKms)
+                .ssekms_key_id(spec.key.sibling(&random_key_id()).as_str()),
+        }
+    }
+
+    fn claim(self) -> ClaimId {
+        match self {
+            Self::Headerless => ClaimId::HeaderlessWriteRefused,
+            Self::OwnKeysOfS3 => ClaimId::WrongAlgorithmRefused,
+            Self::NamelessKey => ClaimId::NamelessKeyRefused,
+            Self::ForeignKey => ClaimId::ForeignKeyRefused,
+        }
+    }
+
+    /// The statement that should have refused it.
+    fn statement(self, profile: Profile) -> Sid {
+        match (self, profile) {
+            (Self::Headerless, Profile::Strict) => Sid::DenyMissingSseHeader,
+            (Self::OwnKeysOfS3, Profile::Strict) => Sid::DenyWrongSseAlgorithm,
+            (Self::Headerless | Self::OwnKeysOfS3, Profile::HeaderlessParts) => Sid::DenyWrongSseAlgorithmIfSent,
+            (Self::NamelessKey | Self::ForeignKey, Profile::Strict) => Sid::DenyWrongKmsKey,
+            (Self::NamelessKey | Self::ForeignKey, Profile::HeaderlessParts) => Sid::DenyWrongKmsKeyIfSent,
+        }
+    }
+}
+
+/// The id of a key that does not exist, in the form that KMS gives ids.
+fn random_key_id() -> String {
+    let hex = format!("{:032x}", ulid::Ulid::generate().0);
+    format!("{}-{}-4{}-8{}-{}", &hex[..8], &hex[8..12], &hex[13..16], &hex[17..20], &hex[20..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provision::fault::tests::fault;
+
+    #[test]
+    fn only_a_refusal_counts_as_refused() {
+        for (status, code, verdict) in [
+            (403, "AccessDenied", Status::Passed),
+            (403, "", Status::Passed),
+            (400, "KMS.NotFoundException", Status::NotVerifiable),
+            (500, "InternalError", Status::NotVerifiable),
+            (0, "", Status::NotVerifiable),
+        ] {
+            let finding = judge_refusal(ClaimId::HeaderlessWriteRefused, &fault(status, code));
+            assert_eq!(finding.status, verdict, "{status} {code}");
+        }
+        let foreign = judge_refusal(ClaimId::ForeignKeyRefused, &fault(400, "KMS.NotFoundException"));
+        assert_eq!(foreign.status, Status::Passed);
+    }
+
+    #[test]
+    fn random_key_id_looks_like_one_of_kms_and_never_repeats() {
+        let id = random_key_id();
+        let lengths: Vec<_> = id.split('-').map(str::len).collect();
+        assert_eq!(lengths, [8, 4, 4, 4, 12]);
+        assert_ne!(id, random_key_id());
+    }
+}

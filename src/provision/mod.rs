@@ -1,0 +1,336 @@
+//! The secure bucket as data: wanted, observed, planned, applied, proven.
+//!
+//! [`spec`] says what we want and [`policy`] what the bucket denies; [`observe`], [`read`] and [`key`] look; [`plan`] is
+//! pure and gives [`change::Change`]s; [`apply`] and [`apply_key`] make them; [`verify`] judges what was seen and
+//! [`check`] tries what must be refused; [`gate`] keeps writes out while that is not proven.
+
+pub mod apply;
+pub mod apply_key;
+pub mod change;
+pub mod check;
+pub mod claim;
+pub mod compare;
+mod fault;
+pub mod finding;
+pub mod gate;
+pub mod key;
+pub mod observe;
+mod patience;
+pub mod plan;
+pub mod policy;
+pub mod read;
+pub mod spec;
+pub mod verify;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use self::apply::{Applied, ApplyError, apply_bucket};
+use self::apply_key::KeyRun;
+use self::change::Change;
+pub use self::fault::Fault;
+pub use self::finding::{ClaimId, Effect, Finding, Status};
+pub use self::gate::{GateClosed, WriteGate};
+use self::key::{KeyFacts, ObservedKey, observe_key};
+use self::observe::{Observed, ObservedBucket, Setting};
+use self::patience::{PROPAGATION, Pauses};
+use self::plan::{Unplannable, plan_bucket, plan_key};
+use self::read::{BucketRefused, observe_bucket};
+pub use self::spec::{BackEnd, BucketSpec, KeyArn, KeySpec, KeyWish, Mode, Profile, Wanted};
+
+/// Rounds of planning and changing the key before it is called unsettled; a lost race takes two.
+const KEY_ROUNDS: usize = 6;
+/// How long a probe that got through is tried again at start, when the policy may be new.
+pub const POLICY_SETTLING: Duration = Duration::from_secs(30);
+
+/// The clients to work with; only `app` builds them.
+#[derive(Debug, Clone)]
+pub struct Clients {
+    /// S3 with the provisioning credentials.
+    pub s3: aws_sdk_s3::Client,
+    /// KMS with the same.
+    pub kms: aws_sdk_kms::Client,
+    /// S3 without any credentials (`allow_no_auth`), for the probes of somebody unknown; `None`: they are left out.
+    pub anonymous: Option<aws_sdk_s3::Client>,
+}
+
+/// What a run achieved.
+#[derive(Debug, Clone)]
+pub struct Provisioned {
+    /// What others need to know.
+    pub outputs: Outputs,
+    /// The desired state, for later looks and probes.
+    pub spec: BucketSpec,
+    /// Every change made, as told to the operator; empty when all was in order.
+    pub changes_made: Vec<String>,
+    /// The posture after it.
+    pub findings: Vec<Finding>,
+    /// Settings that the back end does not have.
+    pub unsupported: Vec<Setting>,
+}
+
+/// The names under which the bucket and its key are reached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Outputs {
+    /// Name of the bucket.
+    pub bucket: String,
+    /// Its region.
+    pub region: String,
+    /// Full ARN of the key.
+    pub key_arn: KeyArn,
+    /// Its alias; none for a key that the operator brought.
+    pub key_alias: Option<String>,
+}
+
+/// Why there is no secure bucket; each message says what the operator can do.
+#[derive(Debug, thiserror::Error)]
+pub enum ProvisionError {
+    /// The bucket cannot be worked with.
+    #[error(transparent)]
+    Bucket(#[from] BucketRefused),
+    /// There is none, and this run may not make it.
+    #[error("there is no bucket `{bucket}`; run once with STRONGROOM_PROVISION=create, or `strongroom bucket apply`")]
+    BucketMissing {
+        /// Its name.
+        bucket: String,
+    },
+    /// No plan can be made.
+    #[error(transparent)]
+    Unplannable(#[from] Unplannable),
+    /// A change could not be made.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    /// Everything was applied, and is still not seen.
+    #[error(
+        "the {subject} does not show what was set, although every change was accepted (still to do: {}); something \
+         else may be changing it back",
+        .left.join("; ")
+    )]
+    NotSettled {
+        /// "key" or "bucket".
+        subject: &'static str,
+        /// The changes that a new plan would make.
+        left: Vec<String>,
+    },
+}
+
+/// Brings the key and the bucket to what is wanted, as far as `mode` allows, and proves it by reading back.
+///
+/// Idempotent, and safe to end at any point: the next run goes on from what it finds. Several replicas may run it at
+/// once; the key's alias decides whose key is used. Takes seconds, and at most a few minutes while AWS catches up.
+///
+/// # Errors
+/// Whatever keeps the bucket from being worked with. Drift that `create` may not touch is no error but a finding.
+pub async fn provision(clients: &Clients, wanted: &Wanted, mode: Mode) -> Result<Provisioned, ProvisionError> {
+    let key_spec = KeySpec::new(wanted);
+    let mut run = Run { clients, wanted, mode, changes_made: Vec::new(), unsupported: BTreeSet::new() };
+    if mode == Mode::Off {
+        let key_arn = run.key_arn_only(&key_spec).await?;
+        return Ok(run.done(BucketSpec::new(wanted, key_arn), verify::unlooked()));
+    }
+    // Before anything is made: a bucket that is not ours must not cost a key.
+    let bucket = observe_bucket(&clients.s3, &wanted.bucket, &wanted.region, None).await?;
+    if bucket == ObservedBucket::Absent && !mode.changes() {
+        return Err(ProvisionError::BucketMissing { bucket: wanted.bucket.clone() });
+    }
+    if mode.changes() && !wanted.secure_transport {
+        return Err(Unplannable::PlainHttp.into());
+    }
+    let key = run.settle_key(&key_spec, &bucket).await?;
+    let spec = BucketSpec::new(wanted, key.arn.clone());
+    let bucket = run.settle_bucket(&spec).await?;
+    let mut findings = verify::verify(&key_spec, &spec, &ObservedKey::Present(Box::new(key)), &bucket);
+    look_as_stranger(clients, &spec, &bucket, &mut findings).await;
+    Ok(run.done(spec, findings))
+}
+
+/// The changes that a run in `mode` would make now; nothing is changed.
+///
+/// # Errors
+/// As [`provision`].
+pub async fn preview(clients: &Clients, wanted: &Wanted, mode: Mode) -> Result<Vec<Change>, ProvisionError> {
+    let key_spec = KeySpec::new(wanted);
+    let bucket = observe_bucket(&clients.s3, &wanted.bucket, &wanted.region, None).await?;
+    let key = observe_key(&clients.kms, &key_spec).await;
+    let mut changes = plan_key(&key_spec, &key, &bucket, mode)?;
+    let arn = match key {
+        ObservedKey::Present(facts) => facts.arn,
+        ObservedKey::Absent { orphan: Some(arn) } => arn,
+        ObservedKey::Absent { orphan: None } | ObservedKey::Unreadable(_) => not_yet_made(wanted),
+    };
+    changes.extend(plan_bucket(&BucketSpec::new(wanted, arn), &bucket, mode)?);
+    Ok(changes)
+}
+
+/// The posture now, only by reading: what the watch calls.
+pub async fn posture(clients: &Clients, wanted: &Wanted, spec: &BucketSpec) -> Vec<Finding> {
+    let key_spec = KeySpec::new(&Wanted { key: KeyWish::Brought(spec.key.clone()), ..wanted.clone() });
+    let (key, bucket) = tokio::join!(
+        observe_key(&clients.kms, &key_spec),
+        observe_bucket(&clients.s3, &spec.bucket, &spec.region, spec.owner.as_deref()),
+    );
+    match bucket {
+        Ok(bucket) => {
+            let mut findings = verify::verify(&key_spec, spec, &key, &bucket);
+            look_as_stranger(clients, spec, &bucket, &mut findings).await;
+            findings
+        }
+        Err(refused) => {
+            let mut findings = verify::verify(&key_spec, spec, &key, &ObservedBucket::Absent);
+            let told = verify::unreachable(&refused.to_string());
+            findings.retain(|finding| told.iter().all(|other| other.claim != finding.claim));
+            findings.extend(told);
+            findings
+        }
+    }
+}
+
+/// Tries every write that must be refused: at start and on `bucket check`, never in the watch.
+pub async fn probe(clients: &Clients, spec: &BucketSpec, settling: Duration) -> Vec<Finding> {
+    let mut findings = check::refusals(&clients.s3, spec, settling).await;
+    if let Some(anonymous) = &clients.anonymous {
+        findings.push(check::anonymous_write(&clients.s3, anonymous, spec).await);
+    }
+    findings
+}
+
+/// Where there is no public access block to look at, anonymous reads are tried instead.
+async fn look_as_stranger(clients: &Clients, spec: &BucketSpec, bucket: &ObservedBucket, findings: &mut [Finding]) {
+    let ObservedBucket::Present(settings) = bucket else { return };
+    let (Observed::Unsupported, Some(anonymous)) = (&settings.public_access, &clients.anonymous) else { return };
+    let tried = check::anonymous_read(anonymous, spec).await;
+    if let Some(finding) = findings.iter_mut().find(|finding| finding.claim == tried.claim) {
+        *finding = tried;
+    }
+}
+
+/// Stands in plans for a key that does not exist yet.
+fn not_yet_made(wanted: &Wanted) -> KeyArn {
+    format!("arn:aws:kms:{}:000000000000:key/not-yet-made", wanted.region)
+        .parse()
+        .unwrap_or_else(|_| "arn:aws:kms:us-east-1:000000000000:key/not-yet-made".parse().expect("a constant ARN is valid"))
+}
+
+/// One run, and what it has done so far.
+struct Run<'a> {
+    clients: &'a Clients,
+    wanted: &'a Wanted,
+    mode: Mode,
+    changes_made: Vec<String>,
+    unsupported: BTreeSet<Setting>,
+}
+
+impl Run<'_> {
+    async fn key_arn_only(&self, spec: &KeySpec) -> Result<KeyArn, ProvisionError> {
+        if let KeyWish::Brought(arn) = &spec.wish {
+            return Ok(arn.clone());
+        }
+        let have = observe_key(&self.clients.kms, spec).await;
+        match have {
+            ObservedKey::Present(facts) => Ok(facts.arn),
+            ObservedKey::Unreadable(reason) => Err(Unplannable::KeyUnreadable { reason }.into()),
+            ObservedKey::Absent { .. } => {
+                Err(plan_key(spec, &have, &ObservedBucket::Absent, Mode::Off).err().map_or_else(
+                    || ProvisionError::NotSettled { subject: "key", left: Vec::new() },
+                    ProvisionError::from,
+                ))
+            }
+        }
+    }
+
+    /// Looks, plans and changes until nothing is left to change.
+    async fn settle_key(&mut self, spec: &KeySpec, bucket: &ObservedBucket) -> Result<KeyFacts, ProvisionError> {
+        let mut work = KeyRun::new(&self.clients.kms, spec, None);
+        let mut pauses = Pauses::new(PROPAGATION);
+        let mut left = Vec::new();
+        for _ in 0..KEY_ROUNDS {
+            let mut have = match work.key() {
+                Some(arn) => key::observe_known(&self.clients.kms, arn).await,
+                None => observe_key(&self.clients.kms, spec).await,
+            };
+            if let ObservedKey::Present(facts) = &mut have {
+                facts.mark_unsupported(&self.unsupported);
+            }
+            let changes = plan_key(spec, &have, bucket, self.mode)?;
+            if let (true, ObservedKey::Present(facts)) = (changes.is_empty(), &have) {
+                return Ok(KeyFacts::clone(facts));
+            }
+            if let ObservedKey::Present(facts) = have {
+                work.work_on(facts.arn);
+            }
+            left = changes.iter().map(ToString::to_string).collect();
+            for change in &changes {
+                match work.apply(change).await? {
+                    Applied::Done => self.made(change),
+                    Applied::Unsupported => self.unsupported.extend(change.setting()),
+                    Applied::Superseded => break,
+                }
+            }
+            pauses.pause().await;
+        }
+        Err(ProvisionError::NotSettled { subject: "key", left })
+    }
+
+    async fn settle_bucket(&mut self, spec: &BucketSpec) -> Result<ObservedBucket, ProvisionError> {
+        let s3 = &self.clients.s3;
+        let changes = plan_bucket(spec, &self.look(spec).await?, self.mode)?;
+        for change in &changes {
+            match apply_bucket(s3, spec, change).await? {
+                Applied::Done => self.made(change),
+                Applied::Unsupported => self.unsupported.extend(change.setting()),
+                Applied::Superseded => {}
+            }
+        }
+        let mut pauses = Pauses::new(PROPAGATION);
+        loop {
+            let have = self.look(spec).await?;
+            let left = plan_bucket(spec, &have, self.mode)?;
+            if left.is_empty() {
+                return Ok(have);
+            }
+            if !pauses.pause().await {
+                let left = left.iter().map(ToString::to_string).collect();
+                return Err(ProvisionError::NotSettled { subject: "bucket", left });
+            }
+        }
+    }
+
+    async fn look(&self, spec: &BucketSpec) -> Result<ObservedBucket, BucketRefused> {
+        let mut have = observe_bucket(&self.clients.s3, &spec.bucket, &spec.region, spec.owner.as_deref()).await?;
+        if let ObservedBucket::Present(settings) = &mut have {
+            for setting in &self.unsupported {
+                settings.mark_unsupported(*setting);
+            }
+        }
+        Ok(have)
+    }
+
+    fn made(&mut self, change: &Change) {
+        let told = change.to_string();
+        if !self.changes_made.contains(&told) {
+            tracing::info!(mode = %self.mode, "provisioning: {told}");
+            self.changes_made.push(told);
+        }
+    }
+
+    fn done(self, spec: BucketSpec, findings: Vec<Finding>) -> Provisioned {
+        let key_alias = match &self.wanted.key {
+            KeyWish::Alias(alias) => Some(alias.clone()),
+            KeyWish::Brought(_) => None,
+        };
+        Provisioned {
+            outputs: Outputs {
+                bucket: spec.bucket.clone(),
+                region: spec.region.clone(),
+                key_arn: spec.key.clone(),
+                key_alias,
+            },
+            spec,
+            changes_made: self.changes_made,
+            findings,
+            unsupported: self.unsupported.into_iter().collect(),
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! What the account really holds, as values.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use aws_sdk_s3::types::{
+    BucketVersioningStatus, LifecycleRule, ObjectOwnership, ServerSideEncryption, TransitionDefaultMinimumObjectSize,
+};
+
+use super::fault::{Fault, Meaning};
+use super::spec::{TAG_MANAGED_BY, TAG_MANAGED_BY_US};
+
+/// What one read told us; "we may not look" is not "it is not there".
+#[derive(Debug, Clone, PartialEq)]
+pub enum Observed<T> {
+    /// It is set to this.
+    Known(T),
+    /// It was never set.
+    Absent,
+    /// The back end has no such setting.
+    Unsupported,
+    /// The read was refused or failed, with the reason as the operator should see it.
+    Unreadable(String),
+}
+
+/// The settings that are read, planned and reported one by one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "each name is the setting's")]
+pub enum Setting {
+    PublicAccessBlock,
+    Ownership,
+    DefaultEncryption,
+    Versioning,
+    Policy,
+    Lifecycle,
+    Tags,
+    Contents,
+    KeyTags,
+    KeyPolicy,
+    KeyRotation,
+}
+
+/// The bucket as it stands.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ObservedBucket {
+    /// There is no bucket of this name.
+    Absent,
+    /// There is, and it answers us.
+    Present(Box<BucketSettings>),
+}
+
+/// The settings of a bucket that exists.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BucketSettings {
+    /// Public access block.
+    pub public_access: Observed<PublicAccess>,
+    /// Object ownership.
+    pub ownership: Observed<ObjectOwnership>,
+    /// Default encryption; SSE-S3 without more is what S3 gives every bucket, and counts as absent.
+    pub encryption: Observed<DefaultEncryption>,
+    /// Versioning.
+    pub versioning: Observed<BucketVersioningStatus>,
+    /// Text of the bucket policy.
+    pub policy: Observed<String>,
+    /// Lifecycle configuration.
+    pub lifecycle: Observed<Lifecycle>,
+    /// Tags.
+    pub tags: Observed<BTreeMap<String, String>>,
+    /// Whether it holds any version of any object; only read when the tags do not say that the bucket is ours.
+    pub occupied: Observed<bool>,
+}
+
+/// The four switches of a public access block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PublicAccess {
+    /// New public ACLs are refused.
+    pub block_acls: bool,
+    /// Public ACLs have no effect.
+    pub ignore_acls: bool,
+    /// Public policies are refused.
+    pub block_policy: bool,
+    /// A public policy opens the bucket to its own account only.
+    pub restrict_buckets: bool,
+}
+
+/// Default encryption of a bucket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DefaultEncryption {
+    /// `aws:kms`, `AES256` …
+    pub algorithm: ServerSideEncryption,
+    /// The key as it was set; should be a full ARN.
+    pub key: Option<String>,
+    /// Whether S3 keeps a bucket-level key.
+    pub bucket_key: bool,
+    /// Whether writes with a key from the request's headers are refused.
+    pub sse_c_blocked: bool,
+}
+
+/// Lifecycle configuration of a bucket.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Lifecycle {
+    /// All rules, ours and others'.
+    pub rules: Vec<LifecycleRule>,
+    /// A bucket-wide value that every write of the rules must repeat, or S3 resets it.
+    pub transition_minimum: Option<TransitionDefaultMinimumObjectSize>,
+}
+
+impl<T> Observed<T> {
+    pub(super) fn from_read(read: Result<Option<T>, Fault>) -> Self {
+        match read {
+            Ok(Some(value)) => Self::Known(value),
+            Ok(None) => Self::Absent,
+            Err(fault) => match fault.meaning() {
+                Meaning::Absent => Self::Absent,
+                Meaning::Unsupported => Self::Unsupported,
+                Meaning::Unreadable => Self::Unreadable(fault.to_string()),
+            },
+        }
+    }
+
+    /// The value, when it was read.
+    pub fn known(&self) -> Option<&T> {
+        match self {
+            Self::Known(value) => Some(value),
+            _ => None,
+        }
+    }
+}
+
+impl Setting {
+    /// The IAM action that lets a role read it.
+    pub fn read_action(self) -> &'static str {
+        match self {
+            Self::PublicAccessBlock => "s3:GetBucketPublicAccessBlock",
+            Self::Ownership => "s3:GetBucketOwnershipControls",
+            Self::DefaultEncryption => "s3:GetEncryptionConfiguration",
+            Self::Versioning => "s3:GetBucketVersioning",
+            Self::Policy => "s3:GetBucketPolicy",
+            Self::Lifecycle => "s3:GetLifecycleConfiguration",
+            Self::Tags => "s3:GetBucketTagging",
+            Self::Contents => "s3:ListBucketVersions",
+            Self::KeyTags => "kms:ListResourceTags",
+            Self::KeyPolicy => "kms:GetKeyPolicy",
+            Self::KeyRotation => "kms:GetKeyRotationStatus",
+        }
+    }
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::PublicAccessBlock => "public access block",
+            Self::Ownership => "object ownership",
+            Self::DefaultEncryption => "default encryption",
+            Self::Versioning => "versioning",
+            Self::Policy => "bucket policy",
+            Self::Lifecycle => "lifecycle rules",
+            Self::Tags => "bucket tags",
+            Self::Contents => "whether the bucket is empty",
+            Self::KeyTags => "key tags",
+            Self::KeyPolicy => "key policy",
+            Self::KeyRotation => "key rotation",
+        })
+    }
+}
+
+impl BucketSettings {
+    /// A bucket of which nothing was ever set.
+    pub fn unset() -> Self {
+        Self {
+            public_access: Observed::Absent,
+            ownership: Observed::Absent,
+            encryption: Observed::Absent,
+            versioning: Observed::Absent,
+            policy: Observed::Absent,
+            lifecycle: Observed::Absent,
+            tags: Observed::Absent,
+            occupied: Observed::Known(false),
+        }
+    }
+
+    /// Whether the bucket carries our mark.
+    pub fn marked_ours(&self) -> bool {
+        self.tags.known().is_some_and(|tags| tags.get(TAG_MANAGED_BY).map(String::as_str) == Some(TAG_MANAGED_BY_US))
+    }
+
+    /// Takes note that the back end refused to set something, so that no plan asks for it again.
+    pub(super) fn mark_unsupported(&mut self, setting: Setting) {
+        match setting {
+            Setting::PublicAccessBlock => self.public_access = Observed::Unsupported,
+            Setting::Ownership => self.ownership = Observed::Unsupported,
+            Setting::DefaultEncryption => self.encryption = Observed::Unsupported,
+            Setting::Versioning => self.versioning = Observed::Unsupported,
+            Setting::Policy => self.policy = Observed::Unsupported,
+            Setting::Lifecycle => self.lifecycle = Observed::Unsupported,
+            Setting::Tags => self.tags = Observed::Unsupported,
+            Setting::Contents => self.occupied = Observed::Unsupported,
+            Setting::KeyTags | Setting::KeyPolicy | Setting::KeyRotation => {}
+        }
+    }
+}
+
+impl PublicAccess {
+    /// Everything blocked.
+    pub const BLOCKED: Self = Self { block_acls: true, ignore_acls: true, block_policy: true, restrict_buckets: true };
+}
+
+impl fmt::Display for PublicAccess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if *self == Self::BLOCKED {
+            return f.write_str("all four on");
+        }
+        let off: Vec<_> = [
+            (self.block_acls, "BlockPublicAcls"),
+            (self.ignore_acls, "IgnorePublicAcls"),
+            (self.block_policy, "BlockPublicPolicy"),
+            (self.restrict_buckets, "RestrictPublicBuckets"),
+        ]
+        .into_iter()
+        .filter_map(|(on, name)| (!on).then_some(name))
+        .collect();
+        write!(f, "off: {}", off.join(", "))
+    }
+}
+
+impl fmt::Display for DefaultEncryption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} under {}", self.algorithm, self.key.as_deref().unwrap_or("no named key"))
+    }
+}

@@ -1,0 +1,390 @@
+//! The two policies as typed documents: what the bucket denies, and who may use the key.
+//!
+//! The bucket policy holds only denials; who is allowed is said by IAM.
+//! Rendering is byte-stable: the same wish gives the same text, so replicas that race write the same bytes.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::spec::{BackEnd, KeyArn, Profile};
+
+const ALGORITHM: &str = "s3:x-amz-server-side-encryption";
+const KEY_ID: &str = "s3:x-amz-server-side-encryption-aws-kms-key-id";
+const CUSTOMER_ALGORITHM: &str = "s3:x-amz-server-side-encryption-customer-algorithm";
+const AUTH_TYPE: &str = "s3:authType";
+
+/// A policy of ours.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Document {
+    version: &'static str,
+    id: &'static str,
+    statement: Vec<Statement>,
+}
+
+/// One statement; its `Sid` names it in plans, findings and merges.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Statement {
+    sid: Sid,
+    effect: Effect,
+    principal: Principal,
+    action: OneOrMany,
+    resource: OneOrMany,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    condition: BTreeMap<&'static str, BTreeMap<&'static str, OneOrMany>>,
+}
+
+/// Names of the statements that this service writes, in any profile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[expect(missing_docs, reason = "each name says what its statement does")]
+pub enum Sid {
+    DenyInsecureTransport,
+    DenyOutdatedTls,
+    DenyMissingSseHeader,
+    DenyWrongSseAlgorithm,
+    DenyWrongKmsKey,
+    DenyWrongSseAlgorithmIfSent,
+    DenyWrongKmsKeyIfSent,
+    DenySseC,
+    DenyStalePresigned,
+    DenyPresignedPost,
+    AccountAdminNoDataPlane,
+    RuntimeViaS3Only,
+    RuntimeDescribe,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+enum Effect {
+    Allow,
+    Deny,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+enum Principal {
+    Everyone(Star),
+    Aws {
+        #[serde(rename = "AWS")]
+        aws: OneOrMany,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+enum Star {
+    #[serde(rename = "*")]
+    Star,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl Document {
+    /// The text that is sent to S3 or KMS.
+    pub fn render(&self) -> String {
+        serde_json::to_string(self).expect("a tree of strings is JSON")
+    }
+
+    /// Its statements, in order.
+    pub fn statements(&self) -> &[Statement] {
+        &self.statement
+    }
+}
+
+impl Statement {
+    /// Its name.
+    pub fn sid(&self) -> Sid {
+        self.sid
+    }
+}
+
+impl Sid {
+    /// Every name a bucket policy of ours may hold; a statement with such a name is ours to replace.
+    pub const BUCKET: [Self; 10] = [
+        Self::DenyInsecureTransport,
+        Self::DenyOutdatedTls,
+        Self::DenyMissingSseHeader,
+        Self::DenyWrongSseAlgorithm,
+        Self::DenyWrongKmsKey,
+        Self::DenyWrongSseAlgorithmIfSent,
+        Self::DenyWrongKmsKeyIfSent,
+        Self::DenySseC,
+        Self::DenyStalePresigned,
+        Self::DenyPresignedPost,
+    ];
+
+    /// The name as it stands in the policy.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::DenyInsecureTransport => "DenyInsecureTransport",
+            Self::DenyOutdatedTls => "DenyOutdatedTls",
+            Self::DenyMissingSseHeader => "DenyMissingSseHeader",
+            Self::DenyWrongSseAlgorithm => "DenyWrongSseAlgorithm",
+            Self::DenyWrongKmsKey => "DenyWrongKmsKey",
+            Self::DenyWrongSseAlgorithmIfSent => "DenyWrongSseAlgorithmIfSent",
+            Self::DenyWrongKmsKeyIfSent => "DenyWrongKmsKeyIfSent",
+            Self::DenySseC => "DenySseC",
+            Self::DenyStalePresigned => "DenyStalePresigned",
+            Self::DenyPresignedPost => "DenyPresignedPost",
+            Self::AccountAdminNoDataPlane => "AccountAdminNoDataPlane",
+            Self::RuntimeViaS3Only => "RuntimeViaS3Only",
+            Self::RuntimeDescribe => "RuntimeDescribe",
+        }
+    }
+}
+
+/// The policy of a bucket whose every object is encrypted under `key`.
+///
+/// `max_signature_age_ms` bounds the age of a presigned signature, in milliseconds (`s3:signatureAge`).
+pub fn bucket_policy(profile: Profile, bucket: &str, key: &KeyArn, max_signature_age_ms: u128) -> Document {
+    let bucket_arn = format!("arn:{}:s3:::{bucket}", key.partition());
+    let objects = format!("{bucket_arn}/*");
+    let everything = OneOrMany::Many(vec![bucket_arn, objects.clone()]);
+    let deny = |sid, action: &str, resource: &OneOrMany, condition| Statement {
+        sid,
+        effect: Effect::Deny,
+        principal: Principal::Everyone(Star::Star),
+        action: one(action),
+        resource: resource.clone(),
+        condition,
+    };
+    let objects = OneOrMany::One(objects);
+    let deny_put = |sid, condition| deny(sid, "s3:PutObject", &objects, condition);
+
+    let mut statement = vec![deny(
+        Sid::DenyInsecureTransport,
+        "s3:*",
+        &everything,
+        when([("Bool", "aws:SecureTransport", one("false"))]),
+    )];
+    match profile {
+        Profile::Strict => statement.extend([
+            deny(
+                Sid::DenyOutdatedTls,
+                "s3:*",
+                &everything,
+                when([("NumericLessThan", "s3:TlsVersion", one("1.2"))]),
+            ),
+            // Implied by the next one (an absent header is "not equal"); it stands for the auditor's eye.
+            deny_put(Sid::DenyMissingSseHeader, when([("Null", ALGORITHM, one("true"))])),
+            deny_put(Sid::DenyWrongSseAlgorithm, when([("StringNotEquals", ALGORITHM, one("aws:kms"))])),
+            deny_put(Sid::DenyWrongKmsKey, when([("StringNotEquals", KEY_ID, one(key.as_str()))])),
+        ]),
+        // No statement on the TLS version: such back ends do not give it to the policy.
+        Profile::HeaderlessParts => statement.extend([
+            deny_put(
+                Sid::DenyWrongSseAlgorithmIfSent,
+                when([("Null", ALGORITHM, one("false")), ("StringNotEquals", ALGORITHM, one("aws:kms"))]),
+            ),
+            deny_put(
+                Sid::DenyWrongKmsKeyIfSent,
+                when([("Null", KEY_ID, one("false")), ("StringNotEquals", KEY_ID, one(key.as_str()))]),
+            ),
+        ]),
+    }
+    statement.extend([
+        deny_put(Sid::DenySseC, when([("Null", CUSTOMER_ALGORITHM, one("false"))])),
+        deny(
+            Sid::DenyStalePresigned,
+            "s3:*",
+            &objects,
+            when([
+                ("StringEquals", AUTH_TYPE, one("REST-QUERY-STRING")),
+                ("NumericGreaterThan", "s3:signatureAge", one(max_signature_age_ms.to_string())),
+            ]),
+        ),
+        deny_put(Sid::DenyPresignedPost, when([("StringEquals", AUTH_TYPE, one("POST"))])),
+    ]);
+    Document { version: "2012-10-17", id: "ModelArtifacts-v1", statement }
+}
+
+/// The policy of a key that only `principals` may use, and only through S3 for this bucket.
+///
+/// The account keeps administration, not the data plane: nobody decrypts by an IAM policy alone.
+/// `kms:ViaService` stands in it only on AWS; other back ends do not know it.
+pub fn key_policy(key: &KeyArn, bucket: &str, region: &str, principals: &[String], back_end: BackEnd) -> Document {
+    let (partition, account) = (key.partition(), key.account());
+    let runtime = || Principal::Aws {
+        aws: match principals {
+            [single] => one(single),
+            several => OneOrMany::Many(several.to_vec()),
+        },
+    };
+    let allow = |sid, principal, action, condition| Statement {
+        sid,
+        effect: Effect::Allow,
+        principal,
+        action,
+        resource: one("*"),
+        condition,
+    };
+    let bucket_arn = format!("arn:{partition}:s3:::{bucket}");
+    // With the bucket key on, the encryption context is the bucket; without it, the object.
+    let contexts = OneOrMany::Many(vec![bucket_arn.clone(), format!("{bucket_arn}/*")]);
+    let mut through_s3 = when([
+        ("StringEquals", "kms:CallerAccount", one(account)),
+        ("StringLike", "kms:EncryptionContext:aws:s3:arn", contexts),
+    ]);
+    if back_end == BackEnd::Aws {
+        let domain = if partition == "aws-cn" { "amazonaws.com.cn" } else { "amazonaws.com" };
+        through_s3.entry("StringEquals").or_default().insert("kms:ViaService", one(format!("s3.{region}.{domain}")));
+    }
+    Document {
+        version: "2012-10-17",
+        id: "ml-artifacts-key-v1",
+        statement: vec![
+            allow(
+                Sid::AccountAdminNoDataPlane,
+                Principal::Aws { aws: one(format!("arn:{partition}:iam::{account}:root")) },
+                OneOrMany::Many(KEY_ADMINISTRATION.iter().map(ToString::to_string).collect()),
+                BTreeMap::new(),
+            ),
+            allow(
+                Sid::RuntimeViaS3Only,
+                runtime(),
+                OneOrMany::Many(vec!["kms:GenerateDataKey".to_owned(), "kms:Decrypt".to_owned()]),
+                through_s3,
+            ),
+            allow(Sid::RuntimeDescribe, runtime(), one("kms:DescribeKey"), BTreeMap::new()),
+        ],
+    }
+}
+
+/// The policy that KMS gives a key which is created without one: everything is left to IAM.
+pub(super) fn delegating_key_policy(key: &KeyArn) -> serde_json::Value {
+    serde_json::json!({
+        "Version": "2012-10-17",
+        "Statement": [{
+            "Effect": "Allow",
+            "Principal": {"AWS": format!("arn:{}:iam::{}:root", key.partition(), key.account())},
+            "Action": "kms:*",
+            "Resource": "*",
+        }],
+    })
+}
+
+const KEY_ADMINISTRATION: [&str; 17] = [
+    "kms:Describe*",
+    "kms:Get*",
+    "kms:List*",
+    "kms:PutKeyPolicy",
+    "kms:UpdateKeyDescription",
+    "kms:EnableKey",
+    "kms:DisableKey",
+    "kms:EnableKeyRotation",
+    "kms:DisableKeyRotation",
+    "kms:TagResource",
+    "kms:UntagResource",
+    "kms:CreateAlias",
+    "kms:UpdateAlias",
+    "kms:DeleteAlias",
+    "kms:ScheduleKeyDeletion",
+    "kms:CancelKeyDeletion",
+    "kms:RevokeGrant",
+];
+
+fn one(text: impl Into<String>) -> OneOrMany {
+    OneOrMany::One(text.into())
+}
+
+fn when<const N: usize>(
+    conditions: [(&'static str, &'static str, OneOrMany); N],
+) -> BTreeMap<&'static str, BTreeMap<&'static str, OneOrMany>> {
+    let mut block = BTreeMap::<_, BTreeMap<_, _>>::new();
+    for (operator, key, value) in conditions {
+        block.entry(operator).or_default().insert(key, value);
+    }
+    block
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key() -> KeyArn {
+        "arn:aws:kms:eu-west-1:123456789012:key/0f-1".parse().unwrap()
+    }
+
+    const STRICT: &str = concat!(
+        r#"{"Version":"2012-10-17","Id":"ModelArtifacts-v1","Statement":["#,
+        r#"{"Sid":"DenyInsecureTransport","Effect":"Deny","Principal":"*","Action":"s3:*","Resource":["arn:aws:s3:::ml","arn:aws:s3:::ml/*"],"Condition":{"Bool":{"aws:SecureTransport":"false"}}},"#,
+        r#"{"Sid":"DenyOutdatedTls","Effect":"Deny","Principal":"*","Action":"s3:*","Resource":["arn:aws:s3:::ml","arn:aws:s3:::ml/*"],"Condition":{"NumericLessThan":{"s3:TlsVersion":"1.2"}}},"#,
+        r#"{"Sid":"DenyMissingSseHeader","Effect":"Deny","Principal":"*","Action":"s3:PutObject","Resource":"arn:aws:s3:::ml/*","Condition":{"Null":{"s3:x-amz-server-side-encryption":"true"}}},"#,
+        r#"{"Sid":"DenyWrongSseAlgorithm","Effect":"Deny","Principal":"*","Action":"s3:PutObject","Resource":"arn:aws:s3:::ml/*","Condition":{"StringNotEquals":{"s3:x-amz-server-side-encryption":"aws:kms"}}},"#,
+        r#"{"Sid":"DenyWrongKmsKey","Effect":"Deny","Principal":"*","Action":"s3:PutObject","Resource":"arn:aws:s3:::ml/*","Condition":{"StringNotEquals":{"s3:x-amz-server-side-encryption-aws-kms-key-id":"arn:aws:kms:eu-west-1:123456789012:key/0f-1"}}},"#,
+        r#"{"Sid":"DenySseC","Effect":"Deny","Principal":"*","Action":"s3:PutObject","Resource":"arn:aws:s3:::ml/*","Condition":{"Null":{"s3:x-amz-server-side-encryption-customer-algorithm":"false"}}},"#,
+        r#"{"Sid":"DenyStalePresigned","Effect":"Deny","Principal":"*","Action":"s3:*","Resource":"arn:aws:s3:::ml/*","Condition":{"NumericGreaterThan":{"s3:signatureAge":"43260000"},"StringEquals":{"s3:authType":"REST-QUERY-STRING"}}},"#,
+        r#"{"Sid":"DenyPresignedPost","Effect":"Deny","Principal":"*","Action":"s3:PutObject","Resource":"arn:aws:s3:::ml/*","Condition":{"StringEquals":{"s3:authType":"POST"}}}"#,
+        r"]}",
+    );
+
+    #[test]
+    fn strict_policy_is_byte_for_byte_the_reviewed_one() {
+        assert_eq!(bucket_policy(Profile::Strict, "ml", &key(), 43_260_000).render(), STRICT);
+    }
+
+    #[test]
+    fn headerless_profile_denies_only_headers_that_are_sent_wrong() {
+        let text = bucket_policy(Profile::HeaderlessParts, "ml", &key(), 1).render();
+        let sids: Vec<_> = bucket_policy(Profile::HeaderlessParts, "ml", &key(), 1)
+            .statements()
+            .iter()
+            .map(|statement| statement.sid().as_str())
+            .collect();
+        assert_eq!(
+            sids,
+            [
+                "DenyInsecureTransport",
+                "DenyWrongSseAlgorithmIfSent",
+                "DenyWrongKmsKeyIfSent",
+                "DenySseC",
+                "DenyStalePresigned",
+                "DenyPresignedPost"
+            ]
+        );
+        assert!(text.contains(r#""Condition":{"Null":{"s3:x-amz-server-side-encryption-aws-kms-key-id":"false"},"StringNotEquals":{"s3:x-amz-server-side-encryption-aws-kms-key-id":"arn:aws:kms:eu-west-1:123456789012:key/0f-1"}}"#));
+        assert!(!text.contains(r#":"true""#), "a demand for a header would deny UploadPart");
+        assert!(!text.contains("IfExists"), "SeaweedFS refuses these operators");
+    }
+
+    #[test]
+    fn every_statement_of_the_bucket_policy_denies_everyone() {
+        for profile in [Profile::Strict, Profile::HeaderlessParts] {
+            for statement in bucket_policy(profile, "ml", &key(), 1).statements() {
+                assert_eq!(statement.effect, Effect::Deny);
+                assert_eq!(statement.principal, Principal::Everyone(Star::Star));
+                assert!(Sid::BUCKET.contains(&statement.sid()));
+            }
+        }
+    }
+
+    #[test]
+    fn partition_of_the_key_is_the_partition_of_the_resources() {
+        let china: KeyArn = "arn:aws-cn:kms:cn-north-1:123456789012:key/1".parse().unwrap();
+        let text = bucket_policy(Profile::Strict, "ml", &china, 1).render();
+        assert!(text.contains("arn:aws-cn:s3:::ml/*") && !text.contains("arn:aws:s3"));
+    }
+
+    #[test]
+    fn key_policy_names_the_service_only_on_aws() {
+        let principals = ["arn:aws:iam::123456789012:role/runtime".to_owned()];
+        let render = |back_end| key_policy(&key(), "ml", "eu-west-1", &principals, back_end).render();
+        assert!(render(BackEnd::Aws).contains(r#""StringEquals":{"kms:CallerAccount":"123456789012","kms:ViaService":"s3.eu-west-1.amazonaws.com"},"StringLike":{"kms:EncryptionContext:aws:s3:arn":["arn:aws:s3:::ml","arn:aws:s3:::ml/*"]}"#));
+        assert!(!render(BackEnd::Embedded).contains("kms:ViaService"));
+        assert!(!render(BackEnd::Compatible).contains("kms:ViaService"));
+    }
+
+    #[test]
+    fn key_policy_gives_the_account_no_data_plane_and_nobody_grants() {
+        let text = key_policy(&key(), "ml", "eu-west-1", &["arn:aws:iam::123456789012:role/r".to_owned()], BackEnd::Aws).render();
+        assert!(text.starts_with(r#"{"Version":"2012-10-17","Id":"ml-artifacts-key-v1","Statement":[{"Sid":"AccountAdminNoDataPlane","Effect":"Allow","Principal":{"AWS":"arn:aws:iam::123456789012:root"}"#));
+        for action in ["kms:*", "kms:CreateGrant", "kms:Encrypt", "kms:ReEncrypt"] {
+            assert!(!text.contains(&format!("\"{action}")), "{action}");
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! Reading a bucket, setting by setting, without judging it.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_s3::types::{BucketVersioningStatus, EncryptionType, ObjectOwnership, ServerSideEncryption};
+
+use super::fault::{BucketMeaning, Fault, call};
+use super::observe::{BucketSettings, DefaultEncryption, Lifecycle, Observed, ObservedBucket, PublicAccess};
+
+/// Why the bucket cannot be worked with at all.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BucketRefused {
+    /// It belongs to somebody else, or our role may not list it.
+    #[error(
+        "bucket `{bucket}` exists but refuses us: it belongs to another account (choose another name), or the role \
+         lacks s3:ListBucket on it"
+    )]
+    Forbidden {
+        /// Its name.
+        bucket: String,
+    },
+    /// It is in another region.
+    #[error(
+        "bucket `{bucket}` is in region {}, not in {expected}: set the region of the configuration to the bucket's, \
+         or choose another name",
+        actual.as_deref().unwrap_or("another one")
+    )]
+    WrongRegion {
+        /// Its name.
+        bucket: String,
+        /// The configured region.
+        expected: String,
+        /// Where S3 says it is.
+        actual: Option<String>,
+    },
+    /// S3 did not say.
+    #[error("cannot learn whether bucket `{bucket}` exists")]
+    Unknown {
+        /// Its name.
+        bucket: String,
+        /// What it answered.
+        source: Fault,
+    },
+}
+
+/// Reads everything about a bucket, `owner` being the account that must own it.
+///
+/// # Errors
+/// Only when the bucket itself cannot be worked with; a setting that cannot be read is an observation.
+pub async fn observe_bucket(
+    s3: &aws_sdk_s3::Client,
+    bucket: &str,
+    region: &str,
+    owner: Option<&str>,
+) -> Result<ObservedBucket, BucketRefused> {
+    let owner = owner.map(str::to_owned);
+    let head = s3.head_bucket().bucket(bucket).set_expected_bucket_owner(owner.clone());
+    match call("HeadBucket", head.send()).await {
+        Ok(found) => match found.bucket_region() {
+            Some(actual) if actual != region => {
+                return Err(BucketRefused::WrongRegion {
+                    bucket: bucket.to_owned(),
+                    expected: region.to_owned(),
+                    actual: Some(actual.to_owned()),
+                });
+            }
+            _ => {}
+        },
+        Err(fault) => {
+            let bucket = bucket.to_owned();
+            return match fault.bucket_meaning(region) {
+                BucketMeaning::Absent => Ok(ObservedBucket::Absent),
+                BucketMeaning::Forbidden => Err(BucketRefused::Forbidden { bucket }),
+                BucketMeaning::Elsewhere(actual) => {
+                    Err(BucketRefused::WrongRegion { bucket, expected: region.to_owned(), actual })
+                }
+                BucketMeaning::Unknown => Err(BucketRefused::Unknown { bucket, source: fault }),
+            };
+        }
+    }
+    let read = Read { s3, bucket, owner };
+    let (public_access, ownership, encryption, versioning, policy, lifecycle, tags) = tokio::join!(
+        read.public_access(),
+        read.ownership(),
+        read.encryption(),
+        read.versioning(),
+        read.policy(),
+        read.lifecycle(),
+        read.tags(),
+    );
+    let mut settings = BucketSettings {
+        public_access,
+        ownership,
+        encryption,
+        versioning,
+        policy,
+        lifecycle,
+        tags,
+        occupied: Observed::Known(true),
+    };
+    if !settings.marked_ours() {
+        settings.occupied = read.occupied().await;
+    }
+    Ok(ObservedBucket::Present(Box::new(settings)))
+}
+
+/// One bucket being read.
+struct Read<'a> {
+    s3: &'a aws_sdk_s3::Client,
+    bucket: &'a str,
+    owner: Option<String>,
+}
+
+impl Read<'_> {
+    async fn public_access(&self) -> Observed<PublicAccess> {
+        let request = self.s3.get_public_access_block().bucket(self.bucket).set_expected_bucket_owner(self.owner.clone());
+        Observed::from_read(call("GetPublicAccessBlock", request.send()).await.map(|found| {
+            found.public_access_block_configuration().map(|block| PublicAccess {
+                block_acls: block.block_public_acls().unwrap_or_default(),
+                ignore_acls: block.ignore_public_acls().unwrap_or_default(),
+                block_policy: block.block_public_policy().unwrap_or_default(),
+                restrict_buckets: block.restrict_public_buckets().unwrap_or_default(),
+            })
+        }))
+    }
+
+    async fn ownership(&self) -> Observed<ObjectOwnership> {
+        let request =
+            self.s3.get_bucket_ownership_controls().bucket(self.bucket).set_expected_bucket_owner(self.owner.clone());
+        Observed::from_read(call("GetBucketOwnershipControls", request.send()).await.map(|found| {
+            let rule = found.ownership_controls().and_then(|controls| controls.rules().first());
+            rule.map(|rule| rule.object_ownership().clone())
+        }))
+    }
+
+    async fn encryption(&self) -> Observed<DefaultEncryption> {
+        let request = self.s3.get_bucket_encryption().bucket(self.bucket).set_expected_bucket_owner(self.owner.clone());
+        Observed::from_read(call("GetBucketEncryption", request.send()).await.map(|found| {
+            let rule = found.server_side_encryption_configuration()?.rules().first()?;
+            let default = rule.apply_server_side_encryption_by_default()?;
+            let never_set = *default.sse_algorithm() == ServerSideEncryption::Aes256 && default.kms_master_key_id().is_none();
+            (!never_set).then(|| DefaultEncryption {
+                algorithm: default.sse_algorithm().clone(),
+                key: default.kms_master_key_id().map(str::to_owned),
+                bucket_key: rule.bucket_key_enabled().unwrap_or_default(),
+                sse_c_blocked: rule
+                    .blocked_encryption_types()
+                    .is_some_and(|blocked| blocked.encryption_type().contains(&EncryptionType::SseC)),
+            })
+        }))
+    }
+
+    async fn versioning(&self) -> Observed<BucketVersioningStatus> {
+        let request = self.s3.get_bucket_versioning().bucket(self.bucket).set_expected_bucket_owner(self.owner.clone());
+        Observed::from_read(call("GetBucketVersioning", request.send()).await.map(|found| found.status().cloned()))
+    }
+
+    async fn policy(&self) -> Observed<String> {
+        let request = self.s3.get_bucket_policy().bucket(self.bucket).set_expected_bucket_owner(self.owner.clone());
+        Observed::from_read(
+            call("GetBucketPolicy", request.send())
+                .await
+                .map(|found| found.policy().filter(|text| !text.is_empty()).map(str::to_owned)),
+        )
+    }
+
+    async fn lifecycle(&self) -> Observed<Lifecycle> {
+        let request = self
+            .s3
+            .get_bucket_lifecycle_configuration()
+            .bucket(self.bucket)
+            .set_expected_bucket_owner(self.owner.clone());
+        Observed::from_read(call("GetBucketLifecycleConfiguration", request.send()).await.map(|found| {
+            Some(Lifecycle {
+                rules: found.rules().to_vec(),
+                transition_minimum: found.transition_default_minimum_object_size().cloned(),
+            })
+        }))
+    }
+
+    async fn tags(&self) -> Observed<BTreeMap<String, String>> {
+        let request = self.s3.get_bucket_tagging().bucket(self.bucket).set_expected_bucket_owner(self.owner.clone());
+        Observed::from_read(call("GetBucketTagging", request.send()).await.map(|found| {
+            let tags = found.tag_set().iter().map(|tag| (tag.key().to_owned(), tag.value().to_owned()));
+            Some(tags.collect())
+        }))
+    }
+
+    async fn occupied(&self) -> Observed<bool> {
+        let request = self
+            .s3
+            .list_object_versions()
+            .bucket(self.bucket)
+            .max_keys(1)
+            .set_expected_bucket_owner(self.owner.clone());
+        Observed::from_read(
+            call("ListObjectVersions", request.send())
+                .await
+                .map(|found| Some(!found.versions().is_empty() || !found.delete_markers().is_empty())),
+        )
+    }
+}

@@ -1,0 +1,220 @@
+//! The posture: what was observed, held against what is claimed.
+
+use aws_sdk_s3::types::{BucketVersioningStatus, ObjectOwnership};
+
+use super::compare::{Comparison, compare, same_meaning};
+use super::finding::{ClaimId, Finding};
+use super::key::{KeyFacts, ObservedKey};
+use super::observe::{BucketSettings, Observed, ObservedBucket, PublicAccess};
+use super::plan::{aborts_uploads_after, wanted_encryption};
+use super::policy::Sid;
+use super::spec::{ABORT_UPLOADS_AFTER_DAYS, BucketSpec, KeySpec, LIFECYCLE_RULE_ID, ROTATION_PERIOD_DAYS};
+
+const UNSUPPORTED: &str = "the back end has no such setting";
+const UNSET: &str = "not set";
+
+/// Judges every claim that a look can judge; pure.
+///
+/// Claims that only a trial can judge (`check`), the canary and the catalog's claim are not among them.
+pub fn verify(key_spec: &KeySpec, spec: &BucketSpec, key: &ObservedKey, bucket: &ObservedBucket) -> Vec<Finding> {
+    let mut findings = verify_key(key_spec, spec, key);
+    match bucket {
+        ObservedBucket::Absent => findings.extend(
+            BUCKET_CLAIMS.iter().map(|claim| Finding::failed(*claim, "a bucket", "there is no bucket of this name")),
+        ),
+        ObservedBucket::Present(settings) => findings.extend(verify_bucket(spec, settings)),
+    }
+    findings
+}
+
+/// The claims about the bucket when it cannot be reached at all.
+pub(super) fn unreachable(reason: &str) -> Vec<Finding> {
+    BUCKET_CLAIMS.iter().map(|claim| Finding::not_verifiable(*claim, "a bucket that answers", reason)).collect()
+}
+
+/// All claims of a look, when nobody looks.
+pub(super) fn unlooked() -> Vec<Finding> {
+    let all = [ClaimId::KeyUsable, ClaimId::KeyRotates, ClaimId::KeyPolicyLimits].into_iter().chain(BUCKET_CLAIMS);
+    all.map(|claim| Finding::not_verifiable(claim, "a look", "not looked at: provisioning is off")).collect()
+}
+
+const BUCKET_CLAIMS: [ClaimId; 11] = [
+    ClaimId::Versioned,
+    ClaimId::PublicAccessBlocked,
+    ClaimId::DefaultEncryption,
+    ClaimId::TlsOnly,
+    ClaimId::EncryptionEnforced,
+    ClaimId::PresignedBounded,
+    ClaimId::PolicyGrantsNothing,
+    ClaimId::AclsDisabled,
+    ClaimId::MultipartExpires,
+    ClaimId::CustomerKeysRefused,
+    ClaimId::Tagged,
+];
+
+fn verify_key(key_spec: &KeySpec, spec: &BucketSpec, key: &ObservedKey) -> Vec<Finding> {
+    let usable = format!("{}, enabled", spec.key);
+    let claims = [
+        (ClaimId::KeyUsable, usable.as_str()),
+        (ClaimId::KeyRotates, "rotation on"),
+        (ClaimId::KeyPolicyLimits, "our key policy"),
+    ];
+    match key {
+        ObservedKey::Absent { .. } => {
+            claims.map(|(claim, expected)| Finding::failed(claim, expected, "there is no such key")).to_vec()
+        }
+        ObservedKey::Unreadable(reason) => {
+            claims.map(|(claim, expected)| Finding::not_verifiable(claim, expected, reason.as_str())).to_vec()
+        }
+        ObservedKey::Present(facts) => {
+            let kind = if facts.fit { "" } else { ", not a symmetric customer managed encryption key" };
+            let observed = format!("{}, {}{kind}", facts.arn, facts.state);
+            vec![
+                Finding::judged(ClaimId::KeyUsable, facts.usable() && facts.arn == spec.key, usable, observed),
+                rotates(facts),
+                limits(key_spec, facts),
+            ]
+        }
+    }
+}
+
+fn rotates(key: &KeyFacts) -> Finding {
+    let expected = format!("every {ROTATION_PERIOD_DAYS} days or sooner");
+    seen(ClaimId::KeyRotates, &expected, &key.rotation, |rotation| match rotation.period_days {
+        Some(days) => (days <= ROTATION_PERIOD_DAYS, format!("every {days} days")),
+        None => (true, "on".to_owned()),
+    })
+}
+
+fn limits(spec: &KeySpec, key: &KeyFacts) -> Finding {
+    let expected = "only the runtime principals, only through S3";
+    match spec.policy(&key.arn) {
+        None => Finding::not_verifiable(
+            ClaimId::KeyPolicyLimits,
+            expected,
+            "left to IAM: STRONGROOM_RUNTIME_PRINCIPALS is not set",
+        ),
+        Some(policy) => seen(ClaimId::KeyPolicyLimits, expected, &key.policy, |text| {
+            let same = same_meaning(text, &policy.render());
+            (same, if same { expected.to_owned() } else { "another key policy".to_owned() })
+        }),
+    }
+}
+
+fn verify_bucket(spec: &BucketSpec, bucket: &BucketSettings) -> Vec<Finding> {
+    let encryption = wanted_encryption(spec);
+    let mut findings = vec![
+        seen(ClaimId::Versioned, "Enabled", &bucket.versioning, |have| {
+            (*have == BucketVersioningStatus::Enabled, have.to_string())
+        }),
+        seen(ClaimId::PublicAccessBlocked, "all four on", &bucket.public_access, |have| {
+            (*have == PublicAccess::BLOCKED, have.to_string())
+        }),
+        seen(ClaimId::DefaultEncryption, &encryption.to_string(), &bucket.encryption, |have| {
+            (have.algorithm == encryption.algorithm && have.key == encryption.key, have.to_string())
+        }),
+        seen(ClaimId::AclsDisabled, "BucketOwnerEnforced", &bucket.ownership, |have| {
+            (*have == ObjectOwnership::BucketOwnerEnforced, have.to_string())
+        }),
+        seen(
+            ClaimId::MultipartExpires,
+            &format!("aborted after {ABORT_UPLOADS_AFTER_DAYS} days"),
+            &bucket.lifecycle,
+            |have| {
+                let rule = have.rules.iter().find(|rule| rule.id() == Some(LIFECYCLE_RULE_ID));
+                let days = rule.and_then(aborts_uploads_after);
+                let told = days.map_or_else(|| "no rule of ours in force".to_owned(), |days| format!("aborted after {days} days"));
+                (days == Some(ABORT_UPLOADS_AFTER_DAYS), told)
+            },
+        ),
+        seen(ClaimId::Tagged, "our tags", &bucket.tags, |have| {
+            let missing: Vec<_> =
+                spec.tags.iter().filter(|(name, value)| have.get(*name) != Some(value)).map(|(name, _)| name.as_str()).collect();
+            let told = if missing.is_empty() { "our tags".to_owned() } else { format!("without {}", missing.join(", ")) };
+            (missing.is_empty(), told)
+        }),
+    ];
+    findings.extend(verify_policy(spec, bucket));
+    findings
+}
+
+fn verify_policy(spec: &BucketSpec, bucket: &BucketSettings) -> Vec<Finding> {
+    let compared = match &bucket.policy {
+        Observed::Known(text) => match compare(&spec.policy, text) {
+            Ok(comparison) => Observed::Known(comparison),
+            Err(error) => Observed::Unreadable(error.to_string()),
+        },
+        Observed::Absent => Observed::Absent,
+        Observed::Unsupported => Observed::Unsupported,
+        Observed::Unreadable(reason) => Observed::Unreadable(reason.clone()),
+    };
+    let wanted: Vec<Sid> = spec.policy.statements().iter().map(super::policy::Statement::sid).collect();
+    let in_force = |claim, of: &[Sid]| {
+        let of: Vec<Sid> = of.iter().copied().filter(|sid| wanted.contains(sid)).collect();
+        let expected = names(&of);
+        seen(claim, &expected, &compared, |comparison: &Comparison| {
+            let missing: Vec<Sid> = of.iter().copied().filter(|sid| comparison.missing.contains(sid)).collect();
+            let told = if missing.is_empty() { expected.clone() } else { format!("without {}", names(&missing)) };
+            (missing.is_empty(), told)
+        })
+    };
+    let grants_nothing = if compared == Observed::Absent {
+        Finding::passed(ClaimId::PolicyGrantsNothing, "no Allow", "no policy at all")
+    } else {
+        seen(ClaimId::PolicyGrantsNothing, "no Allow", &compared, |comparison| {
+            let told = if comparison.allows.is_empty() { "no Allow".to_owned() } else { comparison.allows.join(", ") };
+            (comparison.allows.is_empty(), told)
+        })
+    };
+    vec![
+        in_force(ClaimId::TlsOnly, &[Sid::DenyInsecureTransport, Sid::DenyOutdatedTls]),
+        in_force(
+            ClaimId::EncryptionEnforced,
+            &[
+                Sid::DenyMissingSseHeader,
+                Sid::DenyWrongSseAlgorithm,
+                Sid::DenyWrongKmsKey,
+                Sid::DenyWrongSseAlgorithmIfSent,
+                Sid::DenyWrongKmsKeyIfSent,
+            ],
+        ),
+        in_force(ClaimId::PresignedBounded, &[Sid::DenyStalePresigned, Sid::DenyPresignedPost]),
+        grants_nothing,
+        customer_keys(spec, bucket, &compared),
+    ]
+}
+
+/// Refused by the bucket's encryption setting, or at least by its policy.
+fn customer_keys(spec: &BucketSpec, bucket: &BucketSettings, policy: &Observed<Comparison>) -> Finding {
+    let by_setting = bucket.encryption.known().is_some_and(|encryption| encryption.sse_c_blocked);
+    if by_setting {
+        return Finding::passed(ClaimId::CustomerKeysRefused, "SSE-C refused", "blocked by the encryption setting");
+    }
+    seen(ClaimId::CustomerKeysRefused, "SSE-C refused", policy, |comparison| {
+        let by_policy = !comparison.missing.contains(&Sid::DenySseC);
+        let told = if by_policy { "denied by the policy only" } else { "not refused" };
+        (by_policy && !spec.block_sse_c, told.to_owned())
+    })
+}
+
+/// One claim about one setting: what could not be looked at is neither passed nor failed.
+fn seen<T>(
+    claim: ClaimId,
+    expected: &str,
+    observed: &Observed<T>,
+    judge: impl FnOnce(&T) -> (bool, String),
+) -> Finding {
+    match observed {
+        Observed::Known(value) => {
+            let (holds, told) = judge(value);
+            Finding::judged(claim, holds, expected, told)
+        }
+        Observed::Absent => Finding::failed(claim, expected, UNSET),
+        Observed::Unsupported => Finding::not_verifiable(claim, expected, UNSUPPORTED),
+        Observed::Unreadable(reason) => Finding::not_verifiable(claim, expected, reason.as_str()),
+    }
+}
+
+fn names(sids: &[Sid]) -> String {
+    sids.iter().map(|sid| sid.as_str()).collect::<Vec<_>>().join(", ")
+}
