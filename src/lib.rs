@@ -4,4 +4,14 @@
 //! [`catalog`] (rows in SQL), [`access`] (who calls), [`provision`] (the secure bucket), [`http`] (the API),
 //! [`config`] and [`app`] (how it all starts), [`cli`] (the commands). `docs/ARCHITECTURE.md` is the map.
 
+pub mod access;
+//pub mod app;
+pub mod catalog;
+//pub mod cli;
+pub mod config;
 pub mod domain;
+pub mod http;
+pub mod provision;
+pub mod registry;
+pub mod store;
+pub mod telemetry;

@@ -27,6 +27,15 @@ impl VersionNumber {
     }
 }
 
+impl FromStr for VersionNumber {
+    type Err = InvalidRef;
+
+    fn from_str(text: &str) -> Result<Self, InvalidRef> {
+        let number = text.parse().ok().filter(|_| !text.starts_with(['0', '+'])).and_then(Self::new);
+        number.ok_or_else(|| InvalidRef::Number(text.to_owned()))
+    }
+}
+
 impl fmt::Display for VersionNumber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
@@ -134,8 +143,7 @@ impl FromStr for VersionRef {
             return hex.parse().map(Self::Digest).map_err(|_| InvalidRef::Form(text.chars().take(160).collect()));
         }
         if !text.is_empty() && text.len() <= 20 && text.bytes().all(|b| b.is_ascii_digit()) {
-            let number = text.parse().ok().filter(|_| !text.starts_with('0')).and_then(VersionNumber::new);
-            return number.map(Self::Number).ok_or_else(|| InvalidRef::Number(text.to_owned()));
+            return text.parse().map(Self::Number);
         }
         text.parse().map(Self::Alias)
     }

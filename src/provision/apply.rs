@@ -83,11 +83,7 @@ impl ApplyError {
 ///
 /// # Errors
 /// Whatever the back end finally says, but for settings it does not know.
-pub async fn apply_bucket(
-    s3: &aws_sdk_s3::Client,
-    spec: &BucketSpec,
-    change: &Change,
-) -> Result<Applied, ApplyError> {
+pub async fn apply_bucket(s3: &aws_sdk_s3::Client, spec: &BucketSpec, change: &Change) -> Result<Applied, ApplyError> {
     match patiently(|| put(s3, spec, change), Fault::passes_on_bucket).await {
         Ok(()) => Ok(Applied::Done),
         Err(fault) => judge(spec, change, fault),
@@ -167,9 +163,9 @@ async fn put(s3: &aws_sdk_s3::Client, spec: &BucketSpec, change: &Change) -> Res
             call("PutBucketLifecycleConfiguration", request.set_expected_bucket_owner(owner).send()).await.map(drop)
         }
         Change::TagBucket { tags } => {
-            let tags = tags.iter().map(|(name, value)| {
-                Tag::builder().key(name).value(value).build().expect("key and value are set")
-            });
+            let tags = tags
+                .iter()
+                .map(|(name, value)| Tag::builder().key(name).value(value).build().expect("key and value are set"));
             let tagging = Tagging::builder().set_tag_set(Some(tags.collect())).build().expect("there are tags");
             let request = s3.put_bucket_tagging().bucket(bucket).tagging(tagging);
             call("PutBucketTagging", request.set_expected_bucket_owner(owner).send()).await.map(drop)
@@ -198,9 +194,8 @@ fn default_encryption(spec: &BucketSpec) -> ServerSideEncryptionConfiguration {
         .build()
         .expect("the algorithm is set");
     // Always sent where it is known: a later write without it would take the block away.
-    let blocked = spec
-        .block_sse_c
-        .then(|| BlockedEncryptionTypes::builder().encryption_type(EncryptionType::SseC).build());
+    let blocked =
+        spec.block_sse_c.then(|| BlockedEncryptionTypes::builder().encryption_type(EncryptionType::SseC).build());
     let rule = ServerSideEncryptionRule::builder()
         .apply_server_side_encryption_by_default(ours)
         .bucket_key_enabled(true)

@@ -143,8 +143,12 @@ impl<'a> KeyRun<'a> {
         }
         let request = self.kms.schedule_key_deletion().key_id(id).pending_window_in_days(DELETION_WINDOW_DAYS);
         match call("ScheduleKeyDeletion", request.send()).await {
-            Ok(_) => tracing::info!(key = %made.arn, "lost the race for the key; ours was never used and will be deleted"),
-            Err(fault) => tracing::warn!(key = %made.arn, %fault, "lost the race for the key, and could not schedule the deletion of ours"),
+            Ok(_) => {
+                tracing::info!(key = %made.arn, "lost the race for the key; ours was never used and will be deleted")
+            }
+            Err(fault) => {
+                tracing::warn!(key = %made.arn, %fault, "lost the race for the key, and could not schedule the deletion of ours")
+            }
         }
     }
 
@@ -174,8 +178,7 @@ impl<'a> KeyRun<'a> {
 
     async fn rotate(&self) -> Result<Applied, Fault> {
         let Some(key) = &self.key else { return Ok(Applied::Superseded) };
-        let request =
-            self.kms.enable_key_rotation().key_id(key.as_str()).rotation_period_in_days(ROTATION_PERIOD_DAYS);
+        let request = self.kms.enable_key_rotation().key_id(key.as_str()).rotation_period_in_days(ROTATION_PERIOD_DAYS);
         patiently(|| call("EnableKeyRotation", request.clone().send()), Fault::passes_on_key).await?;
         Ok(Applied::Done)
     }

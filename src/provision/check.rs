@@ -68,9 +68,11 @@ pub async fn anonymous_read(anonymous: &aws_sdk_s3::Client, spec: &BucketSpec) -
     let listed = call("ListObjectsV2", anonymous.list_objects_v2().bucket(&spec.bucket).max_keys(1).send()).await;
     let got = call("GetObject", anonymous.get_object().bucket(&spec.bucket).key(probe_key()).send()).await;
     match (listed.map(drop), got.map(drop)) {
-        (Err(list), Err(get)) if list.denied() && get.denied() => {
-            Finding::passed(claim, "anonymous reads refused", "the back end has no such setting; anonymous reads were tried and refused")
-        }
+        (Err(list), Err(get)) if list.denied() && get.denied() => Finding::passed(
+            claim,
+            "anonymous reads refused",
+            "the back end has no such setting; anonymous reads were tried and refused",
+        ),
         (Ok(()), _) => Finding::failed(claim, "anonymous reads refused", "anybody may list the bucket"),
         // "No such key" to somebody without credentials: reading as such is open.
         (_, Err(get)) if get.status == Some(404) => {
@@ -133,7 +135,10 @@ async fn got_through(
 
 fn judge_refusal(claim: ClaimId, fault: &Fault) -> Finding {
     let unknown_key = claim == ClaimId::ForeignKeyRefused
-        && fault.code.as_deref().is_some_and(|code| matches!(code, "KMS.NotFoundException" | "KMS.AccessDeniedException"));
+        && fault
+            .code
+            .as_deref()
+            .is_some_and(|code| matches!(code, "KMS.NotFoundException" | "KMS.AccessDeniedException"));
     if fault.denied() || unknown_key {
         let code = fault.code.as_deref().unwrap_or("403");
         Finding::passed(claim, "refused", format!("refused ({code})"))

@@ -79,7 +79,8 @@ pub fn merged(ours: &Document, foreign: &[Value]) -> String {
 
 /// Whether two whole policies mean the same; unreadable ones mean nothing in common.
 pub fn same_meaning(one: &str, other: &str) -> bool {
-    let meaning = |text| statements(text).map(|list| list.iter().map(|s| canonical(s).to_string()).collect::<BTreeSet<_>>());
+    let meaning =
+        |text| statements(text).map(|list| list.iter().map(|s| canonical(s).to_string()).collect::<BTreeSet<_>>());
     match (meaning(one), meaning(other)) {
         (Ok(one), Ok(other)) => one == other,
         _ => false,
@@ -219,7 +220,9 @@ mod tests {
     fn allow_is_drift_and_a_foreign_denial_is_kept() {
         let mut document: Value = serde_json::from_str(&ours(Profile::Strict).render()).unwrap();
         let list = document["Statement"].as_array_mut().unwrap();
-        list.push(serde_json::json!({"Sid":"Open","Effect":"Allow","Principal":"*","Action":"s3:GetObject","Resource":"*"}));
+        list.push(
+            serde_json::json!({"Sid":"Open","Effect":"Allow","Principal":"*","Action":"s3:GetObject","Resource":"*"}),
+        );
         let narrow = serde_json::json!({"Sid":"Vpc","Effect":"Deny","Principal":"*","Action":"s3:*","Resource":"*"});
         list.push(narrow.clone());
         let comparison = compare(&ours(Profile::Strict), &document.to_string()).unwrap();

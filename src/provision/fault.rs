@@ -141,7 +141,9 @@ impl Fault {
     /// names) is too new to be seen everywhere. The SDK itself retries neither.
     pub(super) fn passes_on_bucket(&self) -> bool {
         match self.code.as_deref() {
-            Some("OperationAborted" | "ConditionalRequestConflict" | "NoSuchBucket" | "ServiceUnavailable" | "SlowDown") => true,
+            Some(
+                "OperationAborted" | "ConditionalRequestConflict" | "NoSuchBucket" | "ServiceUnavailable" | "SlowDown",
+            ) => true,
             Some("MalformedPolicy") => self.message.contains("Invalid principal"),
             _ => self.status.is_some_and(|status| status >= 500 && status != 501),
         }
@@ -235,7 +237,8 @@ pub(super) mod tests {
 
     #[test]
     fn head_bucket_tells_absent_forbidden_and_elsewhere_apart() {
-        let in_region = |status, region: Option<&str>| Fault { bucket_region: region.map(str::to_owned), ..fault(status, "") };
+        let in_region =
+            |status, region: Option<&str>| Fault { bucket_region: region.map(str::to_owned), ..fault(status, "") };
         for (fault, meaning) in [
             (in_region(404, None), BucketMeaning::Absent),
             (in_region(403, None), BucketMeaning::Forbidden),

@@ -140,7 +140,8 @@ pub(super) async fn facts(kms: &aws_sdk_kms::Client, id: &str) -> Result<KeyFact
         && key.key_spec().is_none_or(|spec| *spec == KmsKeySpec::SymmetricDefault)
         && key.key_manager().is_none_or(|manager| *manager == KeyManagerType::Customer);
     let state = key.key_state().cloned().unwrap_or(if key.enabled() { KeyState::Enabled } else { KeyState::Disabled });
-    let (tags, policy, rotation) = tokio::join!(tags(kms, arn.as_str()), policy(kms, arn.as_str()), rotation(kms, arn.as_str()));
+    let (tags, policy, rotation) =
+        tokio::join!(tags(kms, arn.as_str()), policy(kms, arn.as_str()), rotation(kms, arn.as_str()));
     Ok(KeyFacts {
         created: key.creation_date().map_or(i64::MAX, aws_smithy_types::DateTime::secs),
         state,
@@ -182,9 +183,11 @@ async fn policy(kms: &aws_sdk_kms::Client, id: &str) -> Observed<String> {
 
 async fn rotation(kms: &aws_sdk_kms::Client, id: &str) -> Observed<Rotation> {
     let request = kms.get_key_rotation_status().key_id(id);
-    Observed::from_read(call("GetKeyRotationStatus", request.send()).await.map(|found| {
-        found.key_rotation_enabled().then(|| Rotation { period_days: found.rotation_period_in_days() })
-    }))
+    Observed::from_read(
+        call("GetKeyRotationStatus", request.send()).await.map(|found| {
+            found.key_rotation_enabled().then(|| Rotation { period_days: found.rotation_period_in_days() })
+        }),
+    )
 }
 
 fn marked(tags: &BTreeMap<String, String>) -> bool {

@@ -79,7 +79,7 @@ pub struct Outputs {
     /// Its region.
     pub region: String,
     /// Full ARN of the key.
-    pub key_arn: KeyArn,
+    pub key_arn: String,
     /// Its alias; none for a key that the operator brought.
     pub key_alias: Option<String>,
 }
@@ -208,9 +208,9 @@ async fn look_as_stranger(clients: &Clients, spec: &BucketSpec, bucket: &Observe
 
 /// Stands in plans for a key that does not exist yet.
 fn not_yet_made(wanted: &Wanted) -> KeyArn {
-    format!("arn:aws:kms:{}:000000000000:key/not-yet-made", wanted.region)
-        .parse()
-        .unwrap_or_else(|_| "arn:aws:kms:us-east-1:000000000000:key/not-yet-made".parse().expect("a constant ARN is valid"))
+    format!("arn:aws:kms:{}:000000000000:key/not-yet-made", wanted.region).parse().unwrap_or_else(|_| {
+        "arn:aws:kms:us-east-1:000000000000:key/not-yet-made".parse().expect("a constant ARN is valid")
+    })
 }
 
 /// One run, and what it has done so far.
@@ -231,12 +231,9 @@ impl Run<'_> {
         match have {
             ObservedKey::Present(facts) => Ok(facts.arn),
             ObservedKey::Unreadable(reason) => Err(Unplannable::KeyUnreadable { reason }.into()),
-            ObservedKey::Absent { .. } => {
-                Err(plan_key(spec, &have, &ObservedBucket::Absent, Mode::Off).err().map_or_else(
-                    || ProvisionError::NotSettled { subject: "key", left: Vec::new() },
-                    ProvisionError::from,
-                ))
-            }
+            ObservedKey::Absent { .. } => Err(plan_key(spec, &have, &ObservedBucket::Absent, Mode::Off)
+                .err()
+                .map_or_else(|| ProvisionError::NotSettled { subject: "key", left: Vec::new() }, ProvisionError::from)),
         }
     }
 
@@ -324,7 +321,7 @@ impl Run<'_> {
             outputs: Outputs {
                 bucket: spec.bucket.clone(),
                 region: spec.region.clone(),
-                key_arn: spec.key.clone(),
+                key_arn: spec.key.to_string(),
                 key_alias,
             },
             spec,

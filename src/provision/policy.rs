@@ -164,12 +164,7 @@ pub fn bucket_policy(profile: Profile, bucket: &str, key: &KeyArn, max_signature
     )];
     match profile {
         Profile::Strict => statement.extend([
-            deny(
-                Sid::DenyOutdatedTls,
-                "s3:*",
-                &everything,
-                when([("NumericLessThan", "s3:TlsVersion", one("1.2"))]),
-            ),
+            deny(Sid::DenyOutdatedTls, "s3:*", &everything, when([("NumericLessThan", "s3:TlsVersion", one("1.2"))])),
             // Implied by the next one (an absent header is "not equal"); it stands for the auditor's eye.
             deny_put(Sid::DenyMissingSseHeader, when([("Null", ALGORITHM, one("true"))])),
             deny_put(Sid::DenyWrongSseAlgorithm, when([("StringNotEquals", ALGORITHM, one("aws:kms"))])),
@@ -381,7 +376,9 @@ mod tests {
 
     #[test]
     fn key_policy_gives_the_account_no_data_plane_and_nobody_grants() {
-        let text = key_policy(&key(), "ml", "eu-west-1", &["arn:aws:iam::123456789012:role/r".to_owned()], BackEnd::Aws).render();
+        let text =
+            key_policy(&key(), "ml", "eu-west-1", &["arn:aws:iam::123456789012:role/r".to_owned()], BackEnd::Aws)
+                .render();
         assert!(text.starts_with(r#"{"Version":"2012-10-17","Id":"ml-artifacts-key-v1","Statement":[{"Sid":"AccountAdminNoDataPlane","Effect":"Allow","Principal":{"AWS":"arn:aws:iam::123456789012:root"}"#));
         for action in ["kms:*", "kms:CreateGrant", "kms:Encrypt", "kms:ReEncrypt"] {
             assert!(!text.contains(&format!("\"{action}")), "{action}");

@@ -113,7 +113,8 @@ struct Read<'a> {
 
 impl Read<'_> {
     async fn public_access(&self) -> Observed<PublicAccess> {
-        let request = self.s3.get_public_access_block().bucket(self.bucket).set_expected_bucket_owner(self.owner.clone());
+        let request =
+            self.s3.get_public_access_block().bucket(self.bucket).set_expected_bucket_owner(self.owner.clone());
         Observed::from_read(call("GetPublicAccessBlock", request.send()).await.map(|found| {
             found.public_access_block_configuration().map(|block| PublicAccess {
                 block_acls: block.block_public_acls().unwrap_or_default(),
@@ -138,7 +139,8 @@ impl Read<'_> {
         Observed::from_read(call("GetBucketEncryption", request.send()).await.map(|found| {
             let rule = found.server_side_encryption_configuration()?.rules().first()?;
             let default = rule.apply_server_side_encryption_by_default()?;
-            let never_set = *default.sse_algorithm() == ServerSideEncryption::Aes256 && default.kms_master_key_id().is_none();
+            let never_set =
+                *default.sse_algorithm() == ServerSideEncryption::Aes256 && default.kms_master_key_id().is_none();
             (!never_set).then(|| DefaultEncryption {
                 algorithm: default.sse_algorithm().clone(),
                 key: default.kms_master_key_id().map(str::to_owned),

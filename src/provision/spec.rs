@@ -268,7 +268,8 @@ impl FromStr for KeyArn {
         let invalid = || InvalidKeyArn(text.to_owned());
         let mut parts = text.splitn(6, ':');
         let mut next = || parts.next().filter(|part| !part.is_empty()).ok_or_else(invalid);
-        let (arn, partition, service, region, account, resource) = (next()?, next()?, next()?, next()?, next()?, next()?);
+        let (arn, partition, service, region, account, resource) =
+            (next()?, next()?, next()?, next()?, next()?, next()?);
         let id = resource.strip_prefix("key/").ok_or_else(invalid)?;
         let id_ok = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
         let account_ok = account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());

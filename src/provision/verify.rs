@@ -123,14 +123,20 @@ fn verify_bucket(spec: &BucketSpec, bucket: &BucketSettings) -> Vec<Finding> {
             |have| {
                 let rule = have.rules.iter().find(|rule| rule.id() == Some(LIFECYCLE_RULE_ID));
                 let days = rule.and_then(aborts_uploads_after);
-                let told = days.map_or_else(|| "no rule of ours in force".to_owned(), |days| format!("aborted after {days} days"));
+                let told = days
+                    .map_or_else(|| "no rule of ours in force".to_owned(), |days| format!("aborted after {days} days"));
                 (days == Some(ABORT_UPLOADS_AFTER_DAYS), told)
             },
         ),
         seen(ClaimId::Tagged, "our tags", &bucket.tags, |have| {
-            let missing: Vec<_> =
-                spec.tags.iter().filter(|(name, value)| have.get(*name) != Some(value)).map(|(name, _)| name.as_str()).collect();
-            let told = if missing.is_empty() { "our tags".to_owned() } else { format!("without {}", missing.join(", ")) };
+            let missing: Vec<_> = spec
+                .tags
+                .iter()
+                .filter(|(name, value)| have.get(*name) != Some(value))
+                .map(|(name, _)| name.as_str())
+                .collect();
+            let told =
+                if missing.is_empty() { "our tags".to_owned() } else { format!("without {}", missing.join(", ")) };
             (missing.is_empty(), told)
         }),
     ];
@@ -217,4 +223,124 @@ fn seen<T>(
 
 fn names(sids: &[Sid]) -> String {
     sids.iter().map(|sid| sid.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provision::finding::{Effect, Status};
+    use crate::provision::key::Rotation;
+    use crate::provision::observe::{DefaultEncryption, Lifecycle};
+    use crate::provision::plan::tests::{in_order, spec};
+    use crate::provision::policy::delegating_key_policy;
+    use crate::provision::spec::{BackEnd, KEY_DESCRIPTION, Wanted};
+    use aws_sdk_kms::types::KeyState;
+
+    fn key_spec() -> KeySpec {
+        KeySpec::new(&Wanted::new("ml", "eu-west-1", BackEnd::Aws))
+    }
+
+    fn key() -> KeyFacts {
+        KeyFacts {
+            arn: spec().key,
+            created: 0,
+            state: KeyState::Enabled,
+            fit: true,
+            description: KEY_DESCRIPTION.to_owned(),
+            tags: Observed::Known(key_spec().tags),
+            policy: Observed::Known(delegating_key_policy(&spec().key).to_string()),
+            rotation: Observed::Known(Rotation { period_days: Some(365) }),
+        }
+    }
+
+    fn look(key: KeyFacts, bucket: BucketSettings) -> Vec<Finding> {
+        let key = ObservedKey::Present(Box::new(key));
+        verify(&key_spec(), &spec(), &key, &ObservedBucket::Present(Box::new(bucket)))
+    }
+
+    fn standing(findings: &[Finding], status: Status) -> Vec<ClaimId> {
+        findings.iter().filter(|finding| finding.status == status).map(|finding| finding.claim).collect()
+    }
+
+    #[test]
+    fn bucket_in_order_passes_all_but_what_is_left_to_iam() {
+        let findings = look(key(), in_order(&spec()));
+        assert_eq!(standing(&findings, Status::Failed), []);
+        assert_eq!(standing(&findings, Status::NotVerifiable), [ClaimId::KeyPolicyLimits]);
+        assert_eq!(findings.len(), 14);
+    }
+
+    #[test]
+    fn each_spoiled_setting_fails_its_own_claim() {
+        type Spoil = fn(&mut KeyFacts, &mut BucketSettings);
+        let cases: [(ClaimId, Spoil); 13] = [
+            (ClaimId::KeyUsable, |k, _| k.state = KeyState::Disabled),
+            (ClaimId::KeyUsable, |k, _| k.arn = spec().key.sibling("2")),
+            (ClaimId::KeyRotates, |k, _| k.rotation = Observed::Absent),
+            (ClaimId::Versioned, |_, b| b.versioning = Observed::Known(BucketVersioningStatus::Suspended)),
+            (ClaimId::PublicAccessBlocked, |_, b| b.public_access = Observed::Absent),
+            (ClaimId::DefaultEncryption, |_, b| {
+                let right = wanted_encryption(&spec());
+                b.encryption = Observed::Known(DefaultEncryption { key: Some("alias/ml".into()), ..right });
+            }),
+            (ClaimId::AclsDisabled, |_, b| b.ownership = Observed::Known(ObjectOwnership::ObjectWriter)),
+            (ClaimId::MultipartExpires, |_, b| {
+                b.lifecycle = Observed::Known(Lifecycle { rules: vec![], transition_minimum: None });
+            }),
+            (ClaimId::Tagged, |_, b| b.tags = Observed::Absent),
+            (ClaimId::TlsOnly, |_, b| without(b, "aws:SecureTransport")),
+            (ClaimId::EncryptionEnforced, |_, b| without(b, "s3:x-amz-server-side-encryption-aws-kms-key-id")),
+            (ClaimId::PresignedBounded, |_, b| without(b, "s3:signatureAge")),
+            (ClaimId::PolicyGrantsNothing, |_, b| {
+                let Observed::Known(text) = &b.policy else { panic!() };
+                let open = r#""Statement":[{"Effect":"Allow","Principal":"*","Action":"s3:GetObject","Resource":"*"},"#;
+                b.policy = Observed::Known(text.replace(r#""Statement":["#, open));
+            }),
+        ];
+        for (claim, spoil) in cases {
+            let (mut key, mut bucket) = (key(), in_order(&spec()));
+            spoil(&mut key, &mut bucket);
+            assert_eq!(standing(&look(key, bucket), Status::Failed), [claim]);
+        }
+    }
+
+    fn without(bucket: &mut BucketSettings, word: &str) {
+        let Observed::Known(text) = &bucket.policy else { panic!() };
+        bucket.policy = Observed::Known(text.replace(&format!("\"{word}\""), "\"s3:other\""));
+    }
+
+    #[test]
+    fn what_may_not_be_seen_is_neither_passed_nor_failed() {
+        let mut bucket = in_order(&spec());
+        bucket.versioning = Observed::Unreadable("403".into());
+        bucket.public_access = Observed::Unsupported;
+        bucket.policy = Observed::Unreadable("403".into());
+        let findings = look(key(), bucket);
+        assert_eq!(standing(&findings, Status::Failed), []);
+        let unknown = standing(&findings, Status::NotVerifiable);
+        for claim in [ClaimId::Versioned, ClaimId::PublicAccessBlocked, ClaimId::TlsOnly, ClaimId::PolicyGrantsNothing]
+        {
+            assert!(unknown.contains(&claim), "{claim}");
+        }
+    }
+
+    #[test]
+    fn missing_bucket_fails_every_blocking_claim_about_it() {
+        let findings = verify(&key_spec(), &spec(), &ObservedKey::Present(Box::new(key())), &ObservedBucket::Absent);
+        let failed = standing(&findings, Status::Failed);
+        for claim in [ClaimId::Versioned, ClaimId::PublicAccessBlocked, ClaimId::DefaultEncryption] {
+            assert!(failed.contains(&claim) && claim.effect() == Effect::Blocking);
+        }
+    }
+
+    #[test]
+    fn customer_keys_need_the_setting_where_it_exists_and_the_policy_elsewhere() {
+        let mut bucket = in_order(&spec());
+        let unblocked = DefaultEncryption { sse_c_blocked: false, ..wanted_encryption(&spec()) };
+        bucket.encryption = Observed::Known(unblocked);
+        assert_eq!(standing(&look(key(), bucket.clone()), Status::Failed), [ClaimId::CustomerKeysRefused]);
+        let elsewhere = BucketSpec { block_sse_c: false, ..spec() };
+        let findings = verify_bucket(&elsewhere, &bucket);
+        assert_eq!(standing(&findings, Status::Failed), []);
+    }
 }

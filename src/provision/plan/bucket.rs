@@ -51,9 +51,12 @@ pub fn plan_bucket(want: &BucketSpec, have: &ObservedBucket, mode: Mode) -> Resu
         },
         |was| Change::EnforceOwnership { was },
     );
-    planner.settle(Setting::DefaultEncryption, &settings.encryption, |have| encryption(want, have), |was| {
-        Change::EncryptByDefault { was }
-    });
+    planner.settle(
+        Setting::DefaultEncryption,
+        &settings.encryption,
+        |have| encryption(want, have),
+        |was| Change::EncryptByDefault { was },
+    );
     planner.settle(
         Setting::Versioning,
         &settings.versioning,
@@ -65,10 +68,12 @@ pub fn plan_bucket(want: &BucketSpec, have: &ObservedBucket, mode: Mode) -> Resu
     );
     let foreign = settings.policy.known().and_then(|text| compare::compare(&want.policy, text).ok());
     let foreign = foreign.map(|comparison| comparison.foreign).unwrap_or_default();
-    planner.settle(Setting::Policy, &settings.policy, |have| policy(want, have), |was| Change::PutBucketPolicy {
-        text: compare::merged(&want.policy, &foreign),
-        was,
-    });
+    planner.settle(
+        Setting::Policy,
+        &settings.policy,
+        |have| policy(want, have),
+        |was| Change::PutBucketPolicy { text: compare::merged(&want.policy, &foreign), was },
+    );
     planner.settle(Setting::Lifecycle, &settings.lifecycle, lifecycle, |was| Change::PutLifecycle {
         lifecycle: with_our_rule(settings.lifecycle.known()),
         was,
@@ -199,3 +204,268 @@ fn with_our_rule(have: Option<&Lifecycle>) -> Lifecycle {
     }
 }
 
+#[cfg(test)]
+pub(in crate::provision) mod tests {
+    use super::*;
+    use crate::provision::spec::{BackEnd, SPEC_VERSION, TAG_MANAGED_BY, TAG_SPEC_VERSION, Wanted};
+
+    pub(in crate::provision) fn spec() -> BucketSpec {
+        let key = "arn:aws:kms:eu-west-1:123456789012:key/1".parse().unwrap();
+        BucketSpec::new(&Wanted::new("ml", "eu-west-1", BackEnd::Aws), key)
+    }
+
+    /// A bucket exactly as `spec` wants it.
+    pub(in crate::provision) fn in_order(spec: &BucketSpec) -> BucketSettings {
+        BucketSettings {
+            public_access: Observed::Known(PublicAccess::BLOCKED),
+            ownership: Observed::Known(ObjectOwnership::BucketOwnerEnforced),
+            encryption: Observed::Known(wanted_encryption(spec)),
+            versioning: Observed::Known(BucketVersioningStatus::Enabled),
+            policy: Observed::Known(spec.policy.render()),
+            lifecycle: Observed::Known(with_our_rule(None)),
+            tags: Observed::Known(spec.tags.clone()),
+            occupied: Observed::Known(true),
+        }
+    }
+
+    fn present(settings: BucketSettings) -> ObservedBucket {
+        ObservedBucket::Present(Box::new(settings))
+    }
+
+    fn settings_of(plan: &[Change]) -> Vec<Setting> {
+        plan.iter().filter_map(Change::setting).collect()
+    }
+
+    type Spoil = fn(&mut BucketSettings);
+
+    const ORDER: [Setting; 7] = [
+        Setting::PublicAccessBlock,
+        Setting::Ownership,
+        Setting::DefaultEncryption,
+        Setting::Versioning,
+        Setting::Policy,
+        Setting::Lifecycle,
+        Setting::Tags,
+    ];
+
+    /// Per setting: how it is absent, different, unreadable, unsupported.
+    const SPOILED: [(Setting, Spoil, Spoil, Spoil, Spoil); 7] = [
+        (
+            Setting::PublicAccessBlock,
+            |b| b.public_access = Observed::Absent,
+            |b| b.public_access = Observed::Known(PublicAccess { block_policy: false, ..PublicAccess::BLOCKED }),
+            |b| b.public_access = Observed::Unreadable("403".into()),
+            |b| b.public_access = Observed::Unsupported,
+        ),
+        (
+            Setting::Ownership,
+            |b| b.ownership = Observed::Absent,
+            |b| b.ownership = Observed::Known(ObjectOwnership::ObjectWriter),
+            |b| b.ownership = Observed::Unreadable("403".into()),
+            |b| b.ownership = Observed::Unsupported,
+        ),
+        (
+            Setting::DefaultEncryption,
+            |b| b.encryption = Observed::Absent,
+            |b| {
+                b.encryption = Observed::Known(DefaultEncryption {
+                    key: Some("alias/other".into()),
+                    ..wanted_encryption(&spec())
+                });
+            },
+            |b| b.encryption = Observed::Unreadable("403".into()),
+            |b| b.encryption = Observed::Unsupported,
+        ),
+        (
+            Setting::Versioning,
+            |b| b.versioning = Observed::Absent,
+            |b| b.versioning = Observed::Known(BucketVersioningStatus::Suspended),
+            |b| b.versioning = Observed::Unreadable("403".into()),
+            |b| b.versioning = Observed::Unsupported,
+        ),
+        (
+            Setting::Policy,
+            |b| b.policy = Observed::Absent,
+            |b| b.policy = Observed::Known(spec().policy.render().replace("aws:kms\"", "AES256\"")),
+            |b| b.policy = Observed::Unreadable("403".into()),
+            |b| b.policy = Observed::Unsupported,
+        ),
+        (
+            Setting::Lifecycle,
+            |b| b.lifecycle = Observed::Absent,
+            |b| {
+                let mut rules = with_our_rule(None);
+                rules.rules[0].status = ExpirationStatus::Disabled;
+                b.lifecycle = Observed::Known(rules);
+            },
+            |b| b.lifecycle = Observed::Unreadable("403".into()),
+            |b| b.lifecycle = Observed::Unsupported,
+        ),
+        (
+            Setting::Tags,
+            // All but the mark itself: without that the bucket would be somebody's.
+            |b| b.tags = Observed::Known(BTreeMap::from([(TAG_MANAGED_BY.into(), "strongroom".into())])),
+            |b| {
+                b.tags = Observed::Known(BTreeMap::from([
+                    (TAG_MANAGED_BY.into(), "strongroom".into()),
+                    (TAG_SPEC_VERSION.into(), "0".into()),
+                ]));
+            },
+            |b| b.tags = Observed::Unreadable("403".into()),
+            |b| b.tags = Observed::Unsupported,
+        ),
+    ];
+
+    fn spoiled(spoil: Spoil) -> ObservedBucket {
+        let mut settings = in_order(&spec());
+        spoil(&mut settings);
+        present(settings)
+    }
+
+    #[test]
+    fn bucket_in_order_needs_nothing_in_any_mode() {
+        for mode in [Mode::Create, Mode::Repair, Mode::Verify, Mode::Off] {
+            assert_eq!(plan_bucket(&spec(), &present(in_order(&spec())), mode), Ok(vec![]));
+        }
+    }
+
+    #[test]
+    fn absent_bucket_is_made_and_closed_before_anything_else() {
+        for mode in [Mode::Create, Mode::Repair] {
+            let plan = plan_bucket(&spec(), &ObservedBucket::Absent, mode).unwrap();
+            assert!(matches!(plan[0], Change::CreateBucket { .. }));
+            assert_eq!(settings_of(&plan), ORDER);
+        }
+        assert_eq!(plan_bucket(&spec(), &ObservedBucket::Absent, Mode::Verify), Ok(vec![]));
+    }
+
+    #[test]
+    fn absent_setting_is_made_in_create_and_in_repair() {
+        for (setting, absent, ..) in SPOILED {
+            for mode in [Mode::Create, Mode::Repair] {
+                let plan = plan_bucket(&spec(), &spoiled(absent), mode).unwrap();
+                assert_eq!(settings_of(&plan), [setting], "{mode}");
+            }
+            assert_eq!(plan_bucket(&spec(), &spoiled(absent), Mode::Verify), Ok(vec![]));
+        }
+    }
+
+    #[test]
+    fn different_setting_is_left_alone_in_create_and_brought_back_in_repair() {
+        for (setting, _, different, ..) in SPOILED {
+            assert_eq!(plan_bucket(&spec(), &spoiled(different), Mode::Create), Ok(vec![]), "{setting}");
+            let plan = plan_bucket(&spec(), &spoiled(different), Mode::Repair).unwrap();
+            assert_eq!(settings_of(&plan), [setting]);
+        }
+    }
+
+    #[test]
+    fn unreadable_setting_is_never_planned_on() {
+        for (setting, _, _, unreadable, _) in SPOILED {
+            for mode in [Mode::Create, Mode::Repair] {
+                let error = plan_bucket(&spec(), &spoiled(unreadable), mode).unwrap_err();
+                let Unplannable::Unreadable(which) = &error else { panic!("{error}") };
+                assert_eq!(which[0].0, setting);
+                assert!(error.to_string().contains(setting.read_action()), "{error}");
+            }
+            assert_eq!(plan_bucket(&spec(), &spoiled(unreadable), Mode::Verify), Ok(vec![]));
+        }
+    }
+
+    #[test]
+    fn unsupported_setting_is_not_asked_for_again() {
+        for (setting, _, _, _, unsupported) in SPOILED {
+            for mode in [Mode::Create, Mode::Repair] {
+                assert_eq!(plan_bucket(&spec(), &spoiled(unsupported), mode), Ok(vec![]), "{setting}");
+            }
+        }
+    }
+
+    #[test]
+    fn half_made_bucket_is_completed_in_create() {
+        let settings =
+            BucketSettings { public_access: Observed::Known(PublicAccess::BLOCKED), ..BucketSettings::unset() };
+        let plan = plan_bucket(&spec(), &present(settings), Mode::Create).unwrap();
+        assert_eq!(settings_of(&plan), ORDER[1..]);
+    }
+
+    #[test]
+    fn unmarked_bucket_with_objects_is_somebodys_and_stays_as_it_is_in_create() {
+        let theirs = BucketSettings { occupied: Observed::Known(true), ..BucketSettings::unset() };
+        assert_eq!(plan_bucket(&spec(), &present(theirs.clone()), Mode::Create), Ok(vec![]));
+        let taken_over = plan_bucket(&spec(), &present(theirs), Mode::Repair).unwrap();
+        assert_eq!(settings_of(&taken_over), ORDER);
+
+        let unknown = BucketSettings { occupied: Observed::Unreadable("403".into()), ..BucketSettings::unset() };
+        let error = plan_bucket(&spec(), &present(unknown), Mode::Create).unwrap_err();
+        assert!(error.to_string().contains("s3:ListBucketVersions"), "{error}");
+    }
+
+    #[test]
+    fn tags_and_rules_of_others_are_kept() {
+        let mut settings = in_order(&spec());
+        let theirs = LifecycleRule::builder().id("theirs").status(ExpirationStatus::Enabled).build().unwrap();
+        settings.lifecycle = Observed::Known(Lifecycle { rules: vec![theirs.clone()], transition_minimum: None });
+        settings.tags = Observed::Known(BTreeMap::from([
+            (TAG_MANAGED_BY.into(), "strongroom".into()),
+            ("cost-centre".into(), "7".into()),
+        ]));
+        let plan = plan_bucket(&spec(), &present(settings), Mode::Create).unwrap();
+        let [Change::PutLifecycle { lifecycle, .. }, Change::TagBucket { tags }] = plan.as_slice() else {
+            panic!("{plan:?}")
+        };
+        assert_eq!(lifecycle.rules[0], theirs);
+        assert_eq!(lifecycle.rules[1].id(), Some(LIFECYCLE_RULE_ID));
+        assert_eq!(tags.get("cost-centre").map(String::as_str), Some("7"));
+        assert_eq!(tags.len(), 3);
+    }
+
+    #[test]
+    fn denial_of_somebody_else_survives_the_repair_of_the_policy() {
+        let mut settings = in_order(&spec());
+        let theirs = r#"{"Version":"2012-10-17","Statement":[{"Sid":"Vpc","Effect":"Deny","Principal":"*","Action":"s3:*","Resource":"*"},{"Sid":"Open","Effect":"Allow","Principal":"*","Action":"s3:GetObject","Resource":"*"}]}"#;
+        settings.policy = Observed::Known(theirs.to_owned());
+        let plan = plan_bucket(&spec(), &present(settings), Mode::Repair).unwrap();
+        let [Change::PutBucketPolicy { text, was: Some(was) }] = plan.as_slice() else { panic!("{plan:?}") };
+        assert!(text.contains("\"Vpc\"") && !text.contains("\"Open\""));
+        assert!(was.contains("DenyWrongKmsKey") && was.contains("Open"), "{was}");
+    }
+
+    #[test]
+    fn bucket_of_a_newer_release_is_not_repaired_by_an_older_one() {
+        let mut settings = in_order(&spec());
+        let newer = (SPEC_VERSION + 1).to_string();
+        settings.tags = Observed::Known(BTreeMap::from([
+            (TAG_MANAGED_BY.into(), "strongroom".into()),
+            (TAG_SPEC_VERSION.into(), newer),
+        ]));
+        assert_eq!(plan_bucket(&spec(), &present(settings.clone()), Mode::Create), Ok(vec![]));
+        let error = plan_bucket(&spec(), &present(settings), Mode::Repair).unwrap_err();
+        assert_eq!(error, Unplannable::NewerSpec { found: SPEC_VERSION + 1 });
+    }
+
+    #[test]
+    fn policy_that_would_lock_us_out_is_never_put() {
+        let spec = BucketSpec { secure_transport: false, ..spec() };
+        assert_eq!(plan_bucket(&spec, &ObservedBucket::Absent, Mode::Create), Err(Unplannable::PlainHttp));
+    }
+
+    #[test]
+    fn lifecycle_rule_counts_only_when_it_covers_the_whole_bucket() {
+        let rule = &with_our_rule(None).rules[0];
+        assert_eq!(aborts_uploads_after(rule), Some(7));
+        let mut narrow = rule.clone();
+        narrow.filter = Some(LifecycleRuleFilter::builder().prefix("models/").build());
+        assert_eq!(aborts_uploads_after(&narrow), None);
+        let mut bare = rule.clone();
+        bare.filter = None;
+        assert_eq!(aborts_uploads_after(&bare), Some(7));
+    }
+
+    #[test]
+    fn change_tells_the_operator_what_and_why() {
+        let plan = plan_bucket(&spec(), &spoiled(SPOILED[3].2), Mode::Repair).unwrap();
+        assert_eq!(plan[0].to_string(), "enable versioning (now: Suspended)");
+        assert_eq!(plan[0].actions(), "s3:PutBucketVersioning");
+    }
+}

@@ -124,3 +124,200 @@ fn plan_existing_key(want: &KeySpec, key: &KeyFacts, mode: Mode) -> Result<Vec<C
     planner.finish()
 }
 
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::provision::key::Rotation;
+    use crate::provision::observe::BucketSettings;
+    use crate::provision::plan::bucket::tests::{in_order, spec as bucket_spec};
+    use crate::provision::policy::delegating_key_policy;
+    use crate::provision::spec::{BackEnd, SPEC_VERSION, TAG_MANAGED_BY, TAG_SPEC_VERSION, Wanted};
+
+    const ARN: &str = "arn:aws:kms:eu-west-1:123456789012:key/1";
+    const NO_BUCKET: ObservedBucket = ObservedBucket::Absent;
+
+    fn arn() -> KeyArn {
+        ARN.parse().unwrap()
+    }
+
+    fn wanted() -> Wanted {
+        Wanted::new("ml", "eu-west-1", BackEnd::Aws)
+    }
+
+    fn spec() -> KeySpec {
+        KeySpec::new(&wanted())
+    }
+
+    fn limited() -> KeySpec {
+        KeySpec::new(&Wanted { runtime_principals: vec!["arn:aws:iam::123456789012:role/r".into()], ..wanted() })
+    }
+
+    fn key() -> KeyFacts {
+        KeyFacts {
+            arn: arn(),
+            created: 0,
+            state: KeyState::Enabled,
+            fit: true,
+            description: KEY_DESCRIPTION.to_owned(),
+            tags: Observed::Known(spec().tags),
+            policy: Observed::Known(delegating_key_policy(&arn()).to_string()),
+            rotation: Observed::Known(Rotation { period_days: Some(ROTATION_PERIOD_DAYS) }),
+        }
+    }
+
+    fn present(key: KeyFacts) -> ObservedKey {
+        ObservedKey::Present(Box::new(key))
+    }
+
+    fn absent() -> ObservedKey {
+        ObservedKey::Absent { orphan: None }
+    }
+
+    fn alias(key: Option<KeyArn>) -> Change {
+        Change::CreateAlias { alias: "alias/ml".to_owned(), key }
+    }
+
+    #[test]
+    fn absent_key_is_made_named_and_rotated_in_that_order() {
+        let rotate = Change::EnableKeyRotation { was: None };
+        let plan = plan_key(&spec(), &absent(), &NO_BUCKET, Mode::Create);
+        assert_eq!(plan, Ok(vec![Change::CreateKey, alias(None), rotate.clone()]));
+        let plan = plan_key(&limited(), &absent(), &NO_BUCKET, Mode::Create);
+        assert_eq!(plan, Ok(vec![Change::CreateKey, alias(None), Change::PutKeyPolicy, rotate]));
+    }
+
+    #[test]
+    fn key_that_a_dead_run_left_is_named_instead_of_a_second_one_made() {
+        let have = ObservedKey::Absent { orphan: Some(arn()) };
+        assert_eq!(plan_key(&spec(), &have, &NO_BUCKET, Mode::Create), Ok(vec![alias(Some(arn()))]));
+    }
+
+    #[test]
+    fn no_key_is_made_by_a_run_that_may_not_change() {
+        for mode in [Mode::Verify, Mode::Off] {
+            let error = plan_key(&spec(), &absent(), &NO_BUCKET, mode).unwrap_err();
+            assert_eq!(error, Unplannable::KeyAbsent { alias: "alias/ml".into() });
+        }
+    }
+
+    #[test]
+    fn lost_alias_of_a_bucket_that_has_a_key_is_fatal() {
+        let bucket = ObservedBucket::Present(Box::new(in_order(&bucket_spec())));
+        for mode in [Mode::Create, Mode::Repair] {
+            let error = plan_key(&spec(), &absent(), &bucket, mode).unwrap_err();
+            assert!(matches!(&error, Unplannable::KeyLost { key, .. } if key == ARN), "{error}");
+        }
+        let unread = BucketSettings { encryption: Observed::Unreadable("403".into()), ..BucketSettings::unset() };
+        let bucket = ObservedBucket::Present(Box::new(unread));
+        assert!(matches!(plan_key(&spec(), &absent(), &bucket, Mode::Create), Err(Unplannable::Unreadable(_))));
+    }
+
+    #[test]
+    fn unusable_key_is_fatal_in_every_mode_and_never_replaced() {
+        for (state, word) in [
+            (KeyState::Disabled, "disabled"),
+            (KeyState::PendingDeletion, "scheduled for deletion"),
+            (KeyState::PendingImport, "PendingImport"),
+        ] {
+            for mode in [Mode::Create, Mode::Repair, Mode::Verify] {
+                let have = present(KeyFacts { state: state.clone(), ..key() });
+                let error = plan_key(&spec(), &have, &NO_BUCKET, mode).unwrap_err().to_string();
+                assert!(error.contains(word) && error.contains(ARN), "{error}");
+            }
+        }
+        let unfit = present(KeyFacts { fit: false, ..key() });
+        assert_eq!(plan_key(&spec(), &unfit, &NO_BUCKET, Mode::Create), Err(Unplannable::KeyUnfit { arn: arn() }));
+    }
+
+    #[test]
+    fn key_of_another_region_is_fatal_where_s3_needs_it_near() {
+        let elsewhere = |back_end| {
+            let spec = KeySpec::new(&Wanted::new("ml", "us-east-1", back_end));
+            plan_key(
+                &spec,
+                &present(KeyFacts { tags: Observed::Known(spec.tags.clone()), ..key() }),
+                &NO_BUCKET,
+                Mode::Create,
+            )
+        };
+        assert!(matches!(elsewhere(BackEnd::Aws), Err(Unplannable::KeyElsewhere { .. })));
+        assert_eq!(elsewhere(BackEnd::Compatible), Ok(vec![]));
+    }
+
+    #[test]
+    fn key_in_order_needs_nothing() {
+        for mode in [Mode::Create, Mode::Repair, Mode::Verify, Mode::Off] {
+            assert_eq!(plan_key(&spec(), &present(key()), &NO_BUCKET, mode), Ok(vec![]));
+        }
+    }
+
+    #[test]
+    fn rotation_that_is_off_is_turned_on_and_another_period_only_in_repair() {
+        let off = present(KeyFacts { rotation: Observed::Absent, ..key() });
+        let on = vec![Change::EnableKeyRotation { was: None }];
+        assert_eq!(plan_key(&spec(), &off, &NO_BUCKET, Mode::Create), Ok(on));
+        let slow = present(KeyFacts { rotation: Observed::Known(Rotation { period_days: Some(2560) }), ..key() });
+        assert_eq!(plan_key(&spec(), &slow, &NO_BUCKET, Mode::Create), Ok(vec![]));
+        let plan = plan_key(&spec(), &slow, &NO_BUCKET, Mode::Repair).unwrap();
+        assert_eq!(plan, [Change::EnableKeyRotation { was: Some("every 2560 days".into()) }]);
+        let unread = present(KeyFacts { rotation: Observed::Unreadable("403".into()), ..key() });
+        assert!(plan_key(&spec(), &unread, &NO_BUCKET, Mode::Create).is_err());
+    }
+
+    #[test]
+    fn default_key_policy_is_tightened_and_a_foreign_one_only_in_repair() {
+        let default = present(KeyFacts { tags: Observed::Known(limited().tags), ..key() });
+        assert_eq!(plan_key(&limited(), &default, &NO_BUCKET, Mode::Create), Ok(vec![Change::PutKeyPolicy]));
+        let foreign =
+            present(KeyFacts { policy: Observed::Known(r#"{"Version":"2012-10-17","Statement":[]}"#.into()), ..key() });
+        assert_eq!(plan_key(&limited(), &foreign, &NO_BUCKET, Mode::Create), Ok(vec![]));
+        assert_eq!(plan_key(&limited(), &foreign, &NO_BUCKET, Mode::Repair), Ok(vec![Change::PutKeyPolicy]));
+        assert_eq!(plan_key(&spec(), &foreign, &NO_BUCKET, Mode::Repair), Ok(vec![]), "left to IAM");
+        let ours = limited().policy(&arn()).unwrap().render();
+        let ours = present(KeyFacts { policy: Observed::Known(ours), ..key() });
+        assert_eq!(plan_key(&limited(), &ours, &NO_BUCKET, Mode::Repair), Ok(vec![]));
+    }
+
+    #[test]
+    fn key_that_is_not_ours_is_used_and_never_changed() {
+        let bad =
+            KeyFacts { description: "theirs".into(), rotation: Observed::Absent, tags: Observed::Absent, ..key() };
+        let brought = KeySpec::new(&Wanted { key: KeyWish::Brought(arn()), ..wanted() });
+        for spec in [&spec(), &brought] {
+            assert_eq!(plan_key(spec, &present(bad.clone()), &NO_BUCKET, Mode::Repair), Ok(vec![]));
+        }
+        let missing = plan_key(&brought, &absent(), &NO_BUCKET, Mode::Create);
+        assert_eq!(missing, Err(Unplannable::KeyMissing { arn: arn() }));
+    }
+
+    #[test]
+    fn key_whose_tags_cannot_be_read_is_nobodys_until_they_are() {
+        let have = present(KeyFacts { tags: Observed::Unreadable("403".into()), ..key() });
+        let error = plan_key(&spec(), &have, &NO_BUCKET, Mode::Create).unwrap_err();
+        assert!(error.to_string().contains("kms:ListResourceTags"), "{error}");
+        assert_eq!(plan_key(&spec(), &have, &NO_BUCKET, Mode::Verify), Ok(vec![]));
+    }
+
+    #[test]
+    fn tags_and_description_of_our_key_are_mended() {
+        let marked = BTreeMap::from([(TAG_MANAGED_BY.to_owned(), "strongroom".to_owned())]);
+        let have = present(KeyFacts { tags: Observed::Known(marked.clone()), description: "x".into(), ..key() });
+        let plan = plan_key(&spec(), &have, &NO_BUCKET, Mode::Create).unwrap();
+        assert!(matches!(plan.as_slice(), [Change::TagKey(tags)] if tags.len() == 3), "{plan:?}");
+        let plan = plan_key(&spec(), &have, &NO_BUCKET, Mode::Repair).unwrap();
+        assert!(matches!(plan.as_slice(), [Change::TagKey(_), Change::DescribeKey { .. }]), "{plan:?}");
+
+        let mut newer = marked;
+        newer.insert(TAG_SPEC_VERSION.to_owned(), (SPEC_VERSION + 1).to_string());
+        let have = present(KeyFacts { tags: Observed::Known(newer), ..key() });
+        assert!(matches!(plan_key(&spec(), &have, &NO_BUCKET, Mode::Repair), Err(Unplannable::NewerSpec { .. })));
+    }
+
+    #[test]
+    fn key_that_may_not_be_looked_at_is_fatal() {
+        let error = plan_key(&spec(), &ObservedKey::Unreadable("403".into()), &NO_BUCKET, Mode::Off).unwrap_err();
+        assert!(error.to_string().contains("kms:DescribeKey"), "{error}");
+    }
+}

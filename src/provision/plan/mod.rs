@@ -13,6 +13,8 @@ use super::observe::{Observed, Setting};
 use super::spec::{KeyArn, Mode, SPEC_VERSION, TAG_SPEC_VERSION};
 
 pub use self::bucket::plan_bucket;
+#[cfg(test)]
+pub(super) use self::bucket::tests;
 pub(super) use self::bucket::{aborts_uploads_after, wanted_encryption};
 pub use self::key::plan_key;
 
@@ -35,7 +37,9 @@ pub enum Unplannable {
         arn: KeyArn,
     },
     /// There is no key yet, and this run may not make one.
-    #[error("there is no KMS key named {alias}; run once with STRONGROOM_PROVISION=create, or name one in STRONGROOM_KMS_KEY_ARN")]
+    #[error(
+        "there is no KMS key named {alias}; run once with STRONGROOM_PROVISION=create, or name one in STRONGROOM_KMS_KEY_ARN"
+    )]
     KeyAbsent {
         /// The alias.
         alias: String,
@@ -54,7 +58,9 @@ pub enum Unplannable {
         key: String,
     },
     /// The key is disabled.
-    #[error("KMS key {arn} is disabled: nothing can be read or written; enable it (kms:EnableKey), it is never replaced silently")]
+    #[error(
+        "KMS key {arn} is disabled: nothing can be read or written; enable it (kms:EnableKey), it is never replaced silently"
+    )]
     KeyDisabled {
         /// Its ARN.
         arn: KeyArn,
@@ -91,13 +97,17 @@ pub enum Unplannable {
         region: String,
     },
     /// A newer release set the bucket up.
-    #[error("the bucket was set up by a newer release (state {found}, ours is {SPEC_VERSION}); use that release, or STRONGROOM_PROVISION=verify")]
+    #[error(
+        "the bucket was set up by a newer release (state {found}, ours is {SPEC_VERSION}); use that release, or STRONGROOM_PROVISION=verify"
+    )]
     NewerSpec {
         /// Its version of the desired state.
         found: u32,
     },
     /// Our own policy would lock us out.
-    #[error("the S3 endpoint is plain HTTP: the bucket policy denies that to everyone, this service included; use an https endpoint")]
+    #[error(
+        "the S3 endpoint is plain HTTP: the bucket policy denies that to everyone, this service included; use an https endpoint"
+    )]
     PlainHttp,
 }
 

@@ -1,0 +1,55 @@
+//! The first administrator's token.
+
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use super::{Role, Token};
+use crate::catalog::{self, Catalog, TokenRow};
+
+/// Why the first token could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum BootstrapError {
+    /// The file could not be written.
+    #[error("could not write the admin token to {}", path.display())]
+    File {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The catalog failed.
+    #[error("could not record the admin token")]
+    Catalog(#[source] catalog::Error),
+}
+
+/// Makes an administrator's token when the catalog has none, and writes it to `admin-token` in `dir` with mode 0600.
+///
+/// True when it was made now. It is never made again silently: who lost the file asks for a new token explicitly.
+///
+/// # Errors
+/// [`BootstrapError`]; no token is valid then that is not in the file.
+pub async fn admin_token(catalog: &Catalog, dir: &Path) -> Result<bool, BootstrapError> {
+    if catalog.has_token_of_role(Role::Admin.as_str()).await.map_err(BootstrapError::Catalog)? {
+        return Ok(false);
+    }
+    let token = Token::generate();
+    let path = dir.join("admin-token");
+    // The file first: a token that is in the catalog and nowhere else would lock everybody out.
+    write(&path, token.expose()).map_err(|source| BootstrapError::File { path, source })?;
+    let row =
+        TokenRow { id: ulid::Ulid::generate().to_string(), name: "admin".into(), role: Role::Admin.as_str().into() };
+    catalog.add_first_token(&row, token.digest()).await.map_err(BootstrapError::Catalog)
+}
+
+fn write(path: &Path, text: &str) -> std::io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.write_all(b"\n")?;
+    file.sync_all()
+}

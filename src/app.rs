@@ -1,0 +1,179 @@
+//! The only place that builds things: configuration, clients, bucket, store, catalog, registry, router.
+
+mod aws;
+mod back_end;
+mod data_dir;
+mod maintenance;
+mod secure;
+
+pub use back_end::{BackEndError, Outputs};
+pub use data_dir::DataDirError;
+pub use secure::SecureError;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use self::back_end::BackEnd;
+use self::data_dir::DataDir;
+use crate::access::{self, BootstrapError};
+use crate::catalog::{self, Catalog};
+use crate::config::Config;
+use crate::http;
+use crate::registry::{self, Registry};
+use crate::store::MemoryBudget;
+
+/// How long requests may go on after the service was told to end.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// Why the service did not start; the message tells the operator what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data directory.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// The object store or KMS.
+    #[error(transparent)]
+    BackEnd(#[from] BackEndError),
+    /// The bucket could not be secured.
+    #[error(transparent)]
+    Secure(#[from] SecureError),
+    /// The catalog.
+    #[error("the catalog cannot be used")]
+    Catalog(#[from] catalog::Error),
+    /// The first token.
+    #[error(transparent)]
+    Bootstrap(#[from] BootstrapError),
+    /// What a crash left could not be ended.
+    #[error("could not end what the last run left")]
+    Recover(#[source] registry::Error),
+    /// The address.
+    #[error("cannot listen on {address}; another program may use it, --listen takes another address")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The server ended by itself.
+    #[error("the HTTP server failed")]
+    Serve(#[source] std::io::Error),
+}
+
+/// A service that is ready to answer.
+#[derive(Debug)]
+pub struct Service {
+    /// Where the API listens.
+    pub address: SocketAddr,
+    /// Where things are.
+    pub outputs: Outputs,
+    /// What provisioning changed, for the operator.
+    pub changes: Vec<String>,
+    /// Claims that did not pass, for the operator.
+    pub remarks: Vec<String>,
+    /// The admin token's file, when this start made it.
+    pub new_admin_token: Option<PathBuf>,
+    listener: TcpListener,
+    registry: Registry,
+    catalog: Catalog,
+    back_end: BackEnd,
+    stop: CancellationToken,
+    data_dir: DataDir,
+}
+
+impl Service {
+    /// Secures the bucket and opens everything; answers from [`Self::run`] on.
+    ///
+    /// # Errors
+    /// [`StartError`]; no bytes were taken.
+    pub async fn start(config: &Config) -> Result<Self, StartError> {
+        let data_dir = DataDir::lock(&config.data_dir)?;
+        // Taken first: a port in use should not cost the operator a provisioning run.
+        let listener = TcpListener::bind(config.listen)
+            .await
+            .map_err(|source| StartError::Listen { address: config.listen, source })?;
+        let address = listener.local_addr().map_err(StartError::Serve)?;
+        let back_end = BackEnd::start(config, &data_dir).await?;
+        let catalog = Catalog::open(&config.catalog_url()).await?;
+        let budget = MemoryBudget::new(config.limits.upload_memory, config.limits.memory_wait);
+        let secured = secure::secure(config, &back_end, &catalog, budget).await?;
+        let vault = {
+            let outputs = &secured.outputs;
+            catalog.vault(&outputs.bucket, &outputs.region, outputs.key_arn.as_str()).await?
+        };
+        let made_token = access::admin_token(&catalog, data_dir.path()).await?;
+        let registry = Registry::new(registry::Parts {
+            catalog: catalog.clone(),
+            store: secured.store.clone(),
+            vault,
+            gate: secured.gate.clone(),
+            limits: config.limits,
+            outputs: secured.outputs.clone(),
+        });
+        let recovered = registry.recover().await.map_err(StartError::Recover)?;
+        if recovered != registry::Recovered::default() {
+            tracing::info!(?recovered, "ended what the last run left");
+        }
+        let stop = CancellationToken::new();
+        maintenance::spawn(registry.clone(), catalog.id().to_owned(), &secured, stop.clone());
+        Ok(Self {
+            address,
+            outputs: secured.outputs,
+            changes: secured.changes,
+            remarks: secured.remarks,
+            new_admin_token: made_token.then(|| data_dir.admin_token()),
+            listener,
+            registry,
+            catalog,
+            back_end,
+            stop,
+            data_dir,
+        })
+    }
+
+    /// Answers until `end` is ready, then finishes what was begun within a grace period.
+    ///
+    /// # Errors
+    /// [`StartError::Serve`] when the listener failed.
+    pub async fn run(self, end: impl Future<Output = ()> + Send + 'static) -> Result<(), StartError> {
+        let (router, _) = http::api(self.registry.clone());
+        let router = router.into_make_service_with_connect_info::<SocketAddr>();
+        let ending = CancellationToken::new();
+        let told = ending.clone();
+        let serve = axum::serve(self.listener, router).with_graceful_shutdown(async move {
+            end.await;
+            told.cancel();
+        });
+        let late = async {
+            ending.cancelled().await;
+            tokio::time::sleep(GRACE).await;
+        };
+        let outcome = tokio::select! {
+            outcome = serve => outcome.map_err(StartError::Serve),
+            () = late => Ok(()),
+        };
+        self.stop.cancel();
+        if tokio::time::timeout(GRACE, self.registry.drain()).await.is_err() {
+            tracing::warn!("uploads did not end in time; the next start removes what they left");
+        }
+        self.catalog.close().await;
+        self.back_end.stop().await;
+        drop(self.data_dir);
+        outcome
+    }
+}
+
+/// The bucket's name, region, key and alias, asked of the account; with and without a running server.
+///
+/// # Errors
+/// [`StartError`].
+pub async fn outputs(config: &Config) -> Result<Outputs, StartError> {
+    let (back_end, _lock) = BackEnd::reach(config).await?;
+    let outputs = back_end.outputs(config).await;
+    back_end.stop().await;
+    Ok(outputs?)
+}

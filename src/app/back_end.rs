@@ -1,0 +1,220 @@
+//! The object store and KMS: inside this process, in a running server, or elsewhere.
+
+use std::path::PathBuf;
+
+use aws_config::Region;
+use aws_config::sts::AssumeRoleProvider;
+use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider};
+use aws_smithy_runtime_api::client::http::SharedHttpConnector;
+use embedded_aws::EmbeddedAws;
+
+use super::aws::{self, Common};
+use super::data_dir::{self, DataDir, DataDirError};
+use crate::config::{Config, Storage};
+pub use crate::provision::Outputs;
+use crate::provision::{self, BackEnd as Kind, Clients, KeyWish, Mode, ProvisionError, Wanted};
+use crate::store::Reach;
+
+/// Why there is no object store to talk to.
+#[derive(Debug, thiserror::Error)]
+pub enum BackEndError {
+    /// The embedded store.
+    #[error("the embedded store did not start")]
+    Embedded(#[from] embedded_aws::StartError),
+    /// Its credentials.
+    #[error("the credentials of the embedded store cannot be read")]
+    Credentials(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The data directory.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// A certificate file.
+    #[error("cannot read the certificates in {}", path.display())]
+    CaFile {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Certificates.
+    #[error("the certificates to trust cannot be used")]
+    Trust(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// No region.
+    #[error("no AWS region is set: set AWS_REGION")]
+    Region,
+    /// No credentials.
+    #[error("no AWS credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or a role")]
+    NoCredentials,
+    /// Provisioning.
+    #[error(transparent)]
+    Provision(#[from] ProvisionError),
+}
+
+/// The object store and KMS, and how to talk to them.
+#[derive(Debug)]
+pub(super) struct BackEnd {
+    embedded: Option<EmbeddedAws>,
+    pub(super) common: Common,
+    provisioning: Common,
+    pub(super) direct: SharedHttpConnector,
+    kind: Kind,
+    /// Whether clients of ours may be on another machine and still reach the endpoint.
+    public: Public,
+}
+
+#[derive(Debug)]
+enum Public {
+    Aws,
+    At(String),
+    Loopback(u16),
+    No,
+}
+
+const EMBEDDED_REGION: &str = "us-east-1";
+
+impl BackEnd {
+    /// Starts or reaches the back end for a service that holds the data directory.
+    pub(super) async fn start(config: &Config, data_dir: &DataDir) -> Result<Self, BackEndError> {
+        match &config.storage {
+            Storage::Embedded { .. } => {
+                let started = Self::start_embedded(config).await?;
+                if let Some(endpoint) = &started.common.s3_endpoint {
+                    data_dir.record_endpoint(endpoint)?;
+                }
+                Ok(started)
+            }
+            Storage::S3 { .. } => Self::elsewhere(config).await,
+        }
+    }
+
+    /// For a command beside the service: with a running server its endpoint is used, else one is started.
+    ///
+    /// The data directory stays locked for as long as the second value lives, when this process started the endpoint.
+    pub(super) async fn reach(config: &Config) -> Result<(Self, Option<DataDir>), BackEndError> {
+        if matches!(config.storage, Storage::S3 { .. }) {
+            return Ok((Self::elsewhere(config).await?, None));
+        }
+        match DataDir::lock(&config.data_dir) {
+            Ok(data_dir) => Ok((Self::start_embedded(config).await?, Some(data_dir))),
+            Err(DataDirError::InUse(path)) => {
+                let endpoint = data_dir::recorded_endpoint(&path).ok_or(DataDirError::InUse(path))?;
+                let credentials = embedded_aws::Credentials::read(&DataDir::embedded(&config.data_dir))
+                    .map_err(|error| BackEndError::Credentials(error.into()))?;
+                Ok((Self::embedded(None, &endpoint, &credentials)?, None))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn start_embedded(config: &Config) -> Result<Self, BackEndError> {
+        let mut settings = embedded_aws::Config::new(DataDir::embedded(&config.data_dir));
+        EMBEDDED_REGION.clone_into(&mut settings.region);
+        if let Storage::Embedded { listen, root_key_file } = &config.storage {
+            settings.listen = *listen;
+            settings.root_key_file.clone_from(root_key_file);
+        }
+        let embedded = EmbeddedAws::start(settings).await?;
+        let endpoint = format!("http://{}", embedded.addr());
+        let credentials = embedded.credentials().clone();
+        Self::embedded(Some(embedded), &endpoint, &credentials)
+    }
+
+    fn embedded(
+        embedded: Option<EmbeddedAws>,
+        endpoint: &str,
+        credentials: &embedded_aws::Credentials,
+    ) -> Result<Self, BackEndError> {
+        let (http, direct) = aws::http_client(None)?;
+        let port = endpoint.rsplit(':').next().and_then(|port| port.parse().ok());
+        let keys = Credentials::new(credentials.access_key(), credentials.secret_key(), None, None, "embedded");
+        let common = Common {
+            region: EMBEDDED_REGION.to_owned(),
+            credentials: SharedCredentialsProvider::new(keys),
+            http,
+            s3_endpoint: Some(endpoint.to_owned()),
+            kms_endpoint: Some(endpoint.to_owned()),
+        };
+        let public = port.map_or(Public::No, Public::Loopback);
+        Ok(Self { embedded, provisioning: common.clone(), common, direct, kind: Kind::Embedded, public })
+    }
+
+    async fn elsewhere(config: &Config) -> Result<Self, BackEndError> {
+        let Storage::S3 { endpoint, public_endpoint, kms_endpoint, ca_file, provision_role_arn } = &config.storage
+        else {
+            return Err(BackEndError::NoCredentials);
+        };
+        let (http, direct) = aws::http_client(ca_file.as_deref())?;
+        let sdk = aws_config::defaults(aws::behavior()).http_client(http.clone()).load().await;
+        let region = sdk.region().ok_or(BackEndError::Region)?.to_string();
+        let common = Common {
+            region: region.clone(),
+            credentials: sdk.credentials_provider().ok_or(BackEndError::NoCredentials)?,
+            http,
+            s3_endpoint: endpoint.clone(),
+            kms_endpoint: kms_endpoint.clone(),
+        };
+        let mut provisioning = common.clone();
+        if let Some(role) = provision_role_arn {
+            let assumed = AssumeRoleProvider::builder(role)
+                .session_name("strongroom-provision")
+                .region(Region::new(region))
+                .configure(&sdk)
+                .build()
+                .await;
+            provisioning.credentials = SharedCredentialsProvider::new(assumed);
+        }
+        let kind = if endpoint.is_none() && kms_endpoint.is_none() { Kind::Aws } else { Kind::Compatible };
+        let public = match (public_endpoint, endpoint) {
+            (Some(url), _) => Public::At(url.clone()),
+            (None, None) => Public::Aws,
+            (None, Some(_)) => Public::No,
+        };
+        Ok(Self { embedded: None, common, provisioning, direct, kind, public })
+    }
+
+    /// What the bucket is to be.
+    pub(super) fn wanted(&self, config: &Config) -> Wanted {
+        let mut wanted = Wanted::new(config.bucket.clone(), self.common.region.clone(), self.kind);
+        if let Some(arn) = &config.kms_key_arn {
+            wanted.key = KeyWish::Brought(arn.clone());
+        }
+        wanted.runtime_principals.clone_from(&config.runtime_principals);
+        wanted.max_url_life = config.limits.max_download_url_life;
+        // No network is crossed on loopback of the embedded store.
+        let over_tls = |endpoint: &Option<String>| endpoint.as_ref().is_none_or(|url| url.starts_with("https://"));
+        wanted.secure_transport = self.kind == Kind::Embedded || over_tls(&self.common.s3_endpoint);
+        wanted
+    }
+
+    pub(super) fn provisioning_clients(&self) -> Clients {
+        Clients {
+            s3: self.provisioning.control_client(),
+            kms: self.provisioning.kms_client(),
+            anonymous: Some(self.provisioning.anonymous_client()),
+        }
+    }
+
+    pub(super) fn reach_of_clients(&self) -> Reach {
+        match &self.public {
+            Public::Aws => Reach::Everyone(self.common.signing_client(None)),
+            Public::At(url) => Reach::Everyone(self.common.signing_client(Some(url))),
+            Public::Loopback(port) => Reach::Loopback {
+                by_address: self.common.signing_client(Some(&format!("http://127.0.0.1:{port}"))),
+                by_name: self.common.signing_client(Some(&format!("http://localhost:{port}"))),
+            },
+            Public::No => Reach::Nobody,
+        }
+    }
+
+    pub(super) async fn outputs(&self, config: &Config) -> Result<Outputs, BackEndError> {
+        let provisioned =
+            provision::provision(&self.provisioning_clients(), &self.wanted(config), Mode::Off).await?;
+        Ok(provisioned.outputs)
+    }
+
+    pub(super) async fn stop(self) {
+        if let Some(embedded) = self.embedded {
+            embedded.stop().await;
+        }
+    }
+}

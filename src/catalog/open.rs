@@ -1,0 +1,79 @@
+//! Opening a catalog: connections, schema, identity.
+
+use std::time::Duration;
+
+use sqlx::any::AnyPoolOptions;
+use sqlx::migrate::Migrator;
+use sqlx::{AnyConnection, AnyPool, Executor as _, Row as _};
+use ulid::Ulid;
+
+use super::{Catalog, Error};
+use crate::domain::Timestamp;
+
+/// The schema of SQLite, compiled in.
+static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
+
+/// Readers of SQLite: they do not wait for each other nor for the writer.
+const READERS: u32 = 8;
+
+/// How long a statement waits for a connection.
+const ACQUIRE: Duration = Duration::from_secs(20);
+
+impl Catalog {
+    /// Opens the catalog at `url` (`sqlite:PATH`), makes it if it is not there, and brings its schema up to date.
+    ///
+    /// # Errors
+    /// [`Error`] when the database cannot be opened or its schema is not ours.
+    pub async fn open(url: &str) -> Result<Self, Error> {
+        sqlx::any::install_default_drivers();
+        let write = pool(1, "pragma synchronous = full", &format!("{url}?mode=rwc")).await?;
+        SQLITE.run(&write).await.map_err(Error::Migrate)?;
+        let read = pool(READERS, "pragma query_only = on", &format!("{url}?mode=rw")).await?;
+        let id = identity(&write).await?;
+        Ok(Self { write, read, id })
+    }
+}
+
+async fn pool(connections: u32, role: &'static str, url: &str) -> Result<AnyPool, Error> {
+    AnyPoolOptions::new()
+        .max_connections(connections)
+        .min_connections(1)
+        .acquire_timeout(ACQUIRE)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .after_connect(move |connection, _| Box::pin(prepare(connection, role)))
+        .connect(url)
+        .await
+        .map_err(Error::during("open the catalog"))
+}
+
+async fn prepare(connection: &mut AnyConnection, role: &'static str) -> Result<(), sqlx::Error> {
+    // WAL lets readers work beside the writer; FULL on the writer makes a commit survive a power cut.
+    connection.execute("pragma journal_mode = wal").await?;
+    connection.execute("pragma foreign_keys = on").await?;
+    connection.execute("pragma busy_timeout = 10000").await?;
+    connection.execute(role).await?;
+    Ok(())
+}
+
+/// The id of this catalog, made when it has none.
+async fn identity(write: &AnyPool) -> Result<String, Error> {
+    let fail = || Error::during("read the catalog's identity");
+    let mut tx = write.begin_with("begin immediate").await.map_err(fail())?;
+    let row = sqlx::query("select id from catalog").fetch_optional(&mut *tx).await.map_err(fail())?;
+    let id = match row {
+        Some(row) => row.try_get("id").map_err(fail())?,
+        None => {
+            let id = Ulid::generate().to_string();
+            sqlx::query("insert into catalog (id, created_at) values ($1, $2)")
+                .bind(&id)
+                .bind(Timestamp::now().millis())
+                .execute(&mut *tx)
+                .await
+                .map_err(fail())?;
+            id
+        }
+    };
+    tx.commit().await.map_err(fail())?;
+    Ok(id)
+}

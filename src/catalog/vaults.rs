@@ -1,0 +1,25 @@
+//! Vaults: which bucket and key objects are in.
+
+use sqlx::Row as _;
+
+use super::{Catalog, Error};
+
+impl Catalog {
+    /// The id of the vault with this bucket and key, recorded when it is new.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn vault(&self, bucket: &str, region: &str, kms_key_arn: &str) -> Result<i64, Error> {
+        let row = sqlx::query(
+            "insert into vaults (bucket, region, kms_key_arn) values ($1, $2, $3) \
+             on conflict (bucket, kms_key_arn) do update set region = excluded.region returning id",
+        )
+        .bind(bucket)
+        .bind(region)
+        .bind(kms_key_arn)
+        .fetch_one(&self.write)
+        .await
+        .map_err(Error::during("record the vault"))?;
+        row.try_get("id").map_err(Error::during("record the vault"))
+    }
+}

@@ -1,0 +1,9 @@
+//! `strongroom check-config`.
+
+use super::{Outcome, Settings, print};
+
+pub(super) fn run(settings: &Settings) -> Outcome {
+    let config = settings.load(&[])?;
+    print(&format!("the configuration is valid; the catalog is {}\n", config.catalog_url()))?;
+    Ok(())
+}

@@ -1,0 +1,124 @@
+//! The commands, one file each.
+
+mod bucket;
+mod check_config;
+mod openapi;
+mod serve;
+
+use std::error::Error as StdError;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{self, Config, InvalidConfig};
+
+/// Keeps machine-learning model artifacts in a secured S3 bucket and gives them out over HTTP.
+#[derive(Debug, Parser)]
+#[command(name = "strongroom", version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Secure the bucket and answer requests.
+    Serve(serve::Serve),
+    /// Look at the bucket.
+    #[command(subcommand)]
+    Bucket(bucket::Bucket),
+    /// Check the configuration, and say everything that is wrong with it.
+    CheckConfig(Settings),
+    /// Print the OpenAPI document.
+    Openapi,
+}
+
+/// Where the configuration comes from; a flag beats a `STRONGROOM_*` variable, which beats the file.
+#[derive(Debug, Args)]
+struct Settings {
+    /// A TOML file with settings; docs/OPERATIONS.md lists them.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where the catalog, the admin token and the embedded store are kept [default: ./strongroom-data].
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<String>,
+    /// Where objects are kept: embedded or s3 [default: embedded].
+    #[arg(long, value_name = "KIND")]
+    storage: Option<String>,
+    /// Name of the bucket [default on the embedded store: strongroom].
+    #[arg(long, value_name = "NAME")]
+    bucket: Option<String>,
+}
+
+impl Settings {
+    fn flags(&self) -> Vec<(&'static str, String)> {
+        let flags = [("data_dir", &self.data_dir), ("storage", &self.storage), ("bucket", &self.bucket)];
+        flags.into_iter().filter_map(|(key, value)| Some((key, value.clone()?))).collect()
+    }
+
+    fn load(&self, more: &[(&'static str, String)]) -> Result<Config, InvalidConfig> {
+        let flags = [self.flags(), more.to_vec()].concat();
+        config::load(self.config.as_deref(), &flags)
+    }
+}
+
+/// Runs the command that the process was started with.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.command {
+        Command::Serve(serve) => serve.run(),
+        Command::Bucket(bucket) => bucket.run(),
+        Command::CheckConfig(settings) => check_config::run(&settings),
+        Command::Openapi => openapi::run(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Standard error may be closed; there is nobody left to tell then.
+            let _told = writeln!(std::io::stderr(), "strongroom: {}", with_causes(&*error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+type Outcome = Result<(), Box<dyn StdError>>;
+
+/// An error and its causes, one a line.
+fn with_causes(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let line = cause.to_string();
+        if !text.contains(&line) {
+            text.push_str("\n  because: ");
+            text.push_str(&line);
+        }
+        source = cause.source();
+    }
+    text
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}
+
+/// Prints to standard output; a closed pipe is the reader's choice.
+fn print(text: &str) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

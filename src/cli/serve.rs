@@ -1,0 +1,90 @@
+//! `strongroom serve`.
+
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{Outcome, Settings, bucket, print, runtime};
+use crate::app::Service;
+use crate::config::{Config, Storage};
+use crate::telemetry;
+
+/// Secure the bucket and answer requests.
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    #[command(flatten)]
+    settings: Settings,
+    /// Where the API listens [default: 127.0.0.1:8080].
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+    /// Where the embedded S3 and KMS listen; loopback only [default: 127.0.0.1:8081].
+    #[arg(long, value_name = "ADDR")]
+    embedded_listen: Option<String>,
+    /// A proxy in front ends TLS: listening on other addresses than loopback is safe.
+    #[arg(long)]
+    behind_tls_proxy: bool,
+}
+
+impl Serve {
+    pub(super) fn run(self) -> Outcome {
+        let mut more = Vec::new();
+        more.extend(self.listen.clone().map(|listen| ("listen", listen)));
+        more.extend(self.embedded_listen.clone().map(|listen| ("embedded_listen", listen)));
+        if self.behind_tls_proxy {
+            more.push(("behind_tls_proxy", "true".to_owned()));
+        }
+        let config = self.settings.load(&more)?;
+        telemetry::init(config.log_format, config.log_filter.as_deref());
+        runtime()?.block_on(serve(&config))
+    }
+}
+
+async fn serve(config: &Config) -> Outcome {
+    // Before the bucket is touched: a signal during the start ends it in an orderly way too.
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let service = tokio::select! {
+        service = Service::start(config) => service?,
+        _ = terminate.recv() => return Ok(()),
+        _ = interrupt.recv() => return Ok(()),
+    };
+    print(&greeting(config, &service))?;
+    service
+        .run(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            tracing::info!("ending: requests that have begun are finished");
+        })
+        .await?;
+    Ok(())
+}
+
+/// What the operator sees: what was made, where things are, and what to type next.
+fn greeting(config: &Config, service: &Service) -> String {
+    let mut text = String::new();
+    for change in &service.changes {
+        text.push_str(&format!("secured: {change}\n"));
+    }
+    for remark in &service.remarks {
+        text.push_str(&format!("note: {remark}\n"));
+    }
+    text.push_str(&bucket::text(&service.outputs));
+    if matches!(config.storage, Storage::Embedded { .. }) {
+        text.push_str(&format!("data           {}\n", config.data_dir.display()));
+    }
+    let url = format!("http://{}", service.address);
+    let token = config.data_dir.join("admin-token");
+    text.push_str(&format!("api            {url}/v1   (documentation: {url}/docs)\n"));
+    if service.new_admin_token.is_some() {
+        text.push_str(&format!("admin token    {} (made now, readable by you only)\n", token.display()));
+    } else {
+        text.push_str("admin token    as before\n");
+    }
+    text.push_str(&format!(
+        "\nPublish a first version:\n  echo hello > hello.txt\n  curl -H \"Authorization: Bearer $(cat {})\" \
+         --data-binary @hello.txt \\\n    '{url}/v1/models/demo/hello/versions?path=hello.txt'\n",
+        token.display()
+    ));
+    text
+}

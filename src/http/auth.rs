@@ -1,0 +1,61 @@
+//! The door: who presents no valid token gets no further, whatever the route.
+
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::problem::ApiError;
+use crate::access::Caller;
+use crate::registry::Registry;
+
+/// The only paths that need no caller, and those below `/docs/`.
+pub(super) const OPEN: [&str; 4] = ["/healthz", "/readyz", "/openapi.json", "/docs"];
+
+/// Puts the [`Caller`] of a valid token into the request; answers 401 otherwise.
+pub(super) async fn require_caller(State(registry): State<Registry>, mut request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    if OPEN.contains(&path) || path.starts_with("/docs/") {
+        return next.run(request).await;
+    }
+    let Some(presented) = presented(request.headers()) else {
+        return unauthorized("present an API token: `Authorization: Bearer <token>`").into_response();
+    };
+    match registry.authenticate(&presented).await {
+        Ok(Some(caller)) => {
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
+        Ok(None) => unauthorized("the token is not valid").into_response(),
+        Err(error) => ApiError::from(error).into_response(),
+    }
+}
+
+/// The token of a Bearer header, or the password of a Basic one.
+fn presented(headers: &HeaderMap) -> Option<String> {
+    let (scheme, rest) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some(rest.trim().to_owned());
+    }
+    if scheme.eq_ignore_ascii_case("basic") {
+        let decoded = String::from_utf8(STANDARD.decode(rest.trim()).ok()?).ok()?;
+        return decoded.split_once(':').map(|(_, password)| password.to_owned());
+    }
+    None
+}
+
+fn unauthorized(detail: &str) -> ApiError {
+    ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
+        .with_header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer, Basic realm=\"strongroom\""))
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        parts.extensions.get::<Self>().cloned().ok_or_else(|| unauthorized("the route needs a caller"))
+    }
+}

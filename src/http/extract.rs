@@ -1,0 +1,171 @@
+//! Extractors that refuse in our words: axum's own answer `text/plain`.
+
+use std::net::SocketAddr;
+
+use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
+use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, Request};
+use axum::http::header;
+use axum::http::request::Parts;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use utoipa::IntoParams;
+
+use super::problem::ApiError;
+use crate::domain::{FilePath, ModelRef, VersionRef};
+use crate::registry::Seat;
+
+/// `{ns}` and `{name}` of a path.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+struct ModelPath {
+    /// Namespace: 1 to 96 bytes of `A-Z a-z 0-9 . _ -`.
+    ns: String,
+    /// Model name: 1 to 96 bytes of `A-Z a-z 0-9 . _ -`.
+    name: String,
+}
+
+/// `{ns}`, `{name}` and `{ref}` of a path.
+#[derive(Debug, Deserialize)]
+struct VersionPath {
+    ns: String,
+    name: String,
+    r#ref: String,
+}
+
+/// `{ns}`, `{name}`, `{ref}` and the rest of a path.
+#[derive(Debug, Deserialize)]
+struct FileUrlPath {
+    ns: String,
+    name: String,
+    r#ref: String,
+    path: String,
+}
+
+/// A model that a path names.
+#[derive(Debug)]
+pub(super) struct Model(pub(super) ModelRef);
+
+/// A version that a path names.
+#[derive(Debug)]
+pub(super) struct Version {
+    pub(super) model: ModelRef,
+    pub(super) version: VersionRef,
+}
+
+/// A file that a path names.
+#[derive(Debug)]
+pub(super) struct File {
+    pub(super) model: ModelRef,
+    pub(super) version: VersionRef,
+    pub(super) path: FilePath,
+}
+
+fn model(ns: &str, name: &str) -> Result<ModelRef, ApiError> {
+    let invalid = |error| ApiError::bad_request("invalid_name", error);
+    Ok(ModelRef { namespace: ns.parse().map_err(invalid)?, name: name.parse().map_err(invalid)? })
+}
+
+fn version(text: &str) -> Result<VersionRef, ApiError> {
+    text.parse().map_err(|error| ApiError::bad_request("invalid_ref", error))
+}
+
+async fn path<T: DeserializeOwned + Send, S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<T, ApiError> {
+    let axum::extract::Path(path) = axum::extract::Path::<T>::from_request_parts(parts, state)
+        .await
+        .map_err(|rejection: PathRejection| ApiError::bad_request("invalid_path", rejection.body_text()))?;
+    Ok(path)
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Model {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let found: ModelPath = path(parts, state).await?;
+        Ok(Self(model(&found.ns, &found.name)?))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Version {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let found: VersionPath = path(parts, state).await?;
+        Ok(Self { model: model(&found.ns, &found.name)?, version: version(&found.r#ref)? })
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for File {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let found: FileUrlPath = path(parts, state).await?;
+        let path = found.path.parse().map_err(|error| ApiError::bad_request("invalid_file_path", error))?;
+        Ok(Self { model: model(&found.ns, &found.name)?, version: version(&found.r#ref)?, path })
+    }
+}
+
+/// The query; an unknown parameter is refused where the type denies unknown fields.
+#[derive(Debug)]
+pub(super) struct Query<T>(pub(super) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let axum::extract::Query(query) = axum::extract::Query::<T>::from_request_parts(parts, state)
+            .await
+            .map_err(|rejection: QueryRejection| ApiError::bad_request("invalid_query", rejection.body_text()))?;
+        Ok(Self(query))
+    }
+}
+
+/// A JSON body of at most 2 MiB; an empty one is the default.
+#[derive(Debug)]
+pub(super) struct Json<T>(pub(super) T);
+
+impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for Json<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        use axum::body::HttpBody as _;
+        if request.body().size_hint().exact() == Some(0) {
+            return Ok(Self(T::default()));
+        }
+        let axum::Json(value) =
+            axum::Json::<T>::from_request(request, state).await.map_err(|rejection: JsonRejection| {
+                ApiError::new(rejection.status(), "invalid_json", rejection.body_text())
+            })?;
+        Ok(Self(value))
+    }
+}
+
+/// Where the client sits; behind a proxy nobody is on this machine.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ClientSeat(pub(super) Seat);
+
+impl<S: Send + Sync> FromRequestParts<S> for ClientSeat {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_canonical());
+        let forwarded = ["forwarded", "x-forwarded-for", "via"].iter().any(|name| parts.headers.contains_key(*name));
+        let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()).or(parts.uri.host());
+        let seat = match (peer, host) {
+            (Some(peer), Some(host)) if peer.is_loopback() && !forwarded => match host_name(host) {
+                "localhost" => Seat::LoopbackByName,
+                "127.0.0.1" | "[::1]" => Seat::LoopbackByAddress,
+                // A name that only a proxy or a tunnel on this machine can have brought.
+                _ => Seat::Remote,
+            },
+            _ => Seat::Remote,
+        };
+        Ok(Self(seat))
+    }
+}
+
+fn host_name(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => host,
+    }
+}

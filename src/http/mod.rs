@@ -1,0 +1,114 @@
+//! The HTTP API. It translates, and decides nothing: what may be done and what is done is the registry's.
+//!
+//! Routes and the OpenAPI document come from one list. Every route needs a caller but those in [`auth::OPEN`], every
+//! error is a problem document, and every answer names its request.
+
+mod auth;
+mod body;
+mod digest;
+mod extract;
+mod health;
+mod page;
+mod problem;
+mod range;
+mod request_log;
+mod v1;
+
+use std::time::Duration;
+
+use axum::response::IntoResponse as _;
+use axum::{Router, middleware};
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::OpenApi as _;
+use utoipa::openapi::OpenApi;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
+use utoipa_axum::routes;
+use utoipa_swagger_ui::SwaggerUi;
+
+use crate::registry::Registry;
+use problem::ApiError;
+
+/// How long a client is asked to wait before it tries again.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "Strongroom",
+        description = "Keeps machine-learning model artifacts in a secured S3 bucket and gives them out over HTTP.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0")
+    ),
+    servers((url = "/")),
+    tags(
+        (name = "versions", description = "Immutable, numbered sets of files of a model"),
+        (name = "files", description = "The bytes of a version"),
+        (name = "access", description = "Who is calling"),
+        (name = "operations", description = "For operators and load balancers"),
+    )
+)]
+struct Document;
+
+/// The whole API: its router, and the document that describes it.
+pub fn api(registry: Registry) -> (Router, OpenApi) {
+    let (router, mut document) = routes_and_document(registry.clone());
+    describe_security(&mut document);
+    let router = router
+        .merge(SwaggerUi::new("/docs").url("/openapi.json", document.clone()))
+        .fallback(|| async { ApiError::route_not_found().into_response() })
+        .method_not_allowed_fallback(|| async { ApiError::method_not_allowed().into_response() })
+        .layer(middleware::from_fn_with_state(registry, auth::require_caller))
+        .layer(CatchPanicLayer::custom(problem::from_panic))
+        .layer(middleware::from_fn(request_log::name_and_log));
+    (router, document)
+}
+
+/// The OpenAPI document alone, as `openapi/strongroom.json` has it.
+pub fn openapi() -> OpenApi {
+    let mut document = route_list().into_openapi();
+    describe_security(&mut document);
+    document
+}
+
+fn routes_and_document(registry: Registry) -> (Router, OpenApi) {
+    route_list().with_state(registry).split_for_parts()
+}
+
+/// One line a path.
+fn route_list() -> OpenApiRouter<Registry> {
+    let router = OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(v1::publish::publish_version, v1::versions::list_versions))
+        .routes(routes!(v1::versions::get_version))
+        .routes(routes!(v1::files::list_files))
+        .routes(routes!(v1::urls::download_urls))
+        .routes(routes!(v1::operations::outputs))
+        .routes(routes!(v1::operations::whoami))
+        .routes(routes!(health::healthz))
+        .routes(routes!(health::readyz));
+    with_rest_of_path(router, routes!(v1::files::download, v1::files::head))
+}
+
+/// Mounts routes whose last parameter `{path}` is the rest of the URL, slashes included: OpenAPI has no word for that.
+fn with_rest_of_path(
+    mut router: OpenApiRouter<Registry>,
+    (schemas, paths, methods): UtoipaMethodRouter<Registry>,
+) -> OpenApiRouter<Registry> {
+    let components = router.get_openapi_mut().components.get_or_insert_default();
+    components.schemas.extend(schemas);
+    let mut at = Vec::new();
+    for (path, item) in paths.paths {
+        at.push(path.replace("{path}", "{*path}"));
+        router.get_openapi_mut().paths.paths.insert(path, item);
+    }
+    at.dedup();
+    for path in at {
+        router = router.route(&path, methods.clone());
+    }
+    router
+}
+
+fn describe_security(document: &mut OpenApi) {
+    let components = document.components.get_or_insert_default();
+    components.add_security_scheme("bearer", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
+    components.add_security_scheme("basic", SecurityScheme::Http(Http::new(HttpAuthScheme::Basic)));
+}

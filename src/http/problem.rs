@@ -1,0 +1,199 @@
+//! Every error as a problem document (RFC 9457).
+
+use std::any::Any;
+use std::error::Error as StdError;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::RETRY_AFTER;
+use crate::registry::{CatalogError, Error, InputError, StoreError};
+
+/// An error, as a client sees it.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(super) struct Problem {
+    /// `about:blank`: the code says which problem it is.
+    #[serde(rename = "type")]
+    #[schema(example = "about:blank")]
+    kind: &'static str,
+    /// The status in words.
+    title: String,
+    /// The HTTP status.
+    status: u16,
+    /// Stable name of the problem, for programs.
+    #[schema(example = "digest_mismatch")]
+    code: &'static str,
+    /// What is wrong and what to do, for people.
+    detail: String,
+    /// Names the request in the service's log.
+    request_id: String,
+}
+
+/// An error on its way out; [`super::request_log`] turns it into a [`Problem`] and logs its cause once.
+#[derive(Debug, Clone)]
+pub(super) struct ApiError {
+    pub(super) status: StatusCode,
+    pub(super) code: &'static str,
+    detail: String,
+    headers: HeaderMap,
+    pub(super) cause: Option<Arc<dyn StdError + Send + Sync>>,
+}
+
+impl ApiError {
+    pub(super) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        Self { status, code, detail: detail.into(), headers: HeaderMap::new(), cause: None }
+    }
+
+    pub(super) fn bad_request(code: &'static str, detail: impl ToString) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code, detail.to_string())
+    }
+
+    pub(super) fn route_not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "route_not_found", "there is no such route; /docs lists them")
+    }
+
+    pub(super) fn method_not_allowed() -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "the route exists, the method does not")
+    }
+
+    /// For an answer of a library that has a status and no problem.
+    pub(super) fn of_status(status: StatusCode) -> Self {
+        let code = match status {
+            StatusCode::NOT_FOUND => "route_not_found",
+            StatusCode::METHOD_NOT_ALLOWED => "method_not_allowed",
+            StatusCode::PAYLOAD_TOO_LARGE => "body_too_large",
+            status if status.is_server_error() => "internal",
+            _ => "invalid_request",
+        };
+        Self::new(status, code, status.canonical_reason().unwrap_or("the request could not be answered"))
+    }
+
+    pub(super) fn with_header(mut self, name: header::HeaderName, value: HeaderValue) -> Self {
+        self.headers.insert(name, value);
+        self
+    }
+
+    fn retry_after(self, after: Duration) -> Self {
+        self.with_header(header::RETRY_AFTER, HeaderValue::from(after.as_secs()))
+    }
+
+    fn caused_by(mut self, cause: impl StdError + Send + Sync + 'static) -> Self {
+        self.cause = Some(Arc::new(cause));
+        self
+    }
+
+    /// The document, for the request with this id.
+    pub(super) fn render(&self, request_id: &str) -> Response {
+        let problem = Problem {
+            kind: "about:blank",
+            title: self.status.canonical_reason().unwrap_or("Error").to_owned(),
+            status: self.status.as_u16(),
+            code: self.code,
+            detail: self.detail.clone(),
+            request_id: request_id.to_owned(),
+        };
+        let mut response = (self.status, axum::Json(problem)).into_response();
+        let json = HeaderValue::from_static("application/problem+json");
+        response.headers_mut().insert(header::CONTENT_TYPE, json);
+        response.headers_mut().extend(self.headers.clone());
+        response
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        response.headers_mut().extend(self.headers.clone());
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// What a panic inside a handler becomes.
+pub(super) fn from_panic(panic: Box<dyn Any + Send + 'static>) -> Response {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    tracing::error!(panic = text.unwrap_or("without a text"), "a handler panicked");
+    internal().into_response()
+}
+
+fn internal() -> ApiError {
+    ApiError::new(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "internal",
+        "the service could not complete the request; its log has the reason under this request id",
+    )
+}
+
+fn unavailable(code: &'static str, detail: impl Into<String>) -> ApiError {
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, code, detail).retry_after(RETRY_AFTER)
+}
+
+impl From<Error> for ApiError {
+    fn from(error: Error) -> Self {
+        let detail = error.to_string();
+        // No `_` arm: a new error does not compile before somebody chose its status.
+        match error {
+            Error::ModelNotFound(_) => Self::new(StatusCode::NOT_FOUND, "model_not_found", detail),
+            Error::VersionNotFound { .. } => Self::new(StatusCode::NOT_FOUND, "version_not_found", detail),
+            Error::FileNotFound(_) => Self::new(StatusCode::NOT_FOUND, "file_not_found", detail),
+            Error::DigestMismatch { .. } => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "digest_mismatch", detail),
+            Error::PathConflict(_) => Self::new(StatusCode::BAD_REQUEST, "path_conflict", detail),
+            Error::Metadata(_) => Self::new(StatusCode::BAD_REQUEST, "invalid_metadata", detail),
+            Error::NoFiles => Self::new(StatusCode::BAD_REQUEST, "no_files", detail),
+            Error::TooManyFiles { .. } => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_many_files", detail),
+            Error::FileTooLarge { .. } => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "file_too_large", detail),
+            Error::Input(InputError::Incomplete) => Self::new(StatusCode::BAD_REQUEST, "body_incomplete", detail),
+            Error::Input(InputError::Idle(_)) => Self::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", detail),
+            Error::Input(InputError::Malformed(_)) => Self::new(StatusCode::BAD_REQUEST, "malformed_body", detail),
+            Error::WritesRefused(_) => unavailable("writes_refused", detail),
+            Error::UrlsUnreachable => Self::new(StatusCode::CONFLICT, "urls_unreachable", detail),
+            Error::Store(error) => from_store(error),
+            Error::Catalog(error) => from_catalog(error),
+            Error::Interrupted => internal().caused_by(error),
+        }
+    }
+}
+
+fn from_store(error: StoreError) -> ApiError {
+    match &error {
+        StoreError::Busy(_) => {
+            unavailable("upload_memory_busy", "too many uploads at once: nothing was kept, try again a little later")
+        }
+        StoreError::TooLarge => ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "file_too_large", error.to_string()),
+        StoreError::Unavailable { .. } => {
+            unavailable("storage_unavailable", "the object store did not answer in time: nothing was kept, try again")
+                .caused_by(error)
+        }
+        StoreError::Unversioned => unavailable(
+            "versioning_pending",
+            "the bucket's versioning is not in force yet; AWS needs up to 15 minutes: nothing was kept, try again",
+        ),
+        StoreError::Key { .. } => unavailable(
+            "encryption_key_unusable",
+            "the encryption key cannot be used at the moment; the operator finds the reason in the log",
+        )
+        .caused_by(error),
+        StoreError::Denied { .. }
+        | StoreError::NotFound { .. }
+        | StoreError::Exists { .. }
+        | StoreError::Unfaithful(_)
+        | StoreError::Unexpected { .. } => ApiError::new(
+            StatusCode::BAD_GATEWAY,
+            "storage_failed",
+            "the object store did not do what it should; the operator finds the reason in the log",
+        )
+        .caused_by(error),
+    }
+}
+
+fn from_catalog(error: CatalogError) -> ApiError {
+    if error.is_retryable() {
+        unavailable("catalog_unavailable", "the catalog did not answer in time: try again").caused_by(error)
+    } else {
+        internal().caused_by(error)
+    }
+}

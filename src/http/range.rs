@@ -1,0 +1,139 @@
+//! `Range` and the conditional headers (RFC 9110).
+
+use std::ops::Range;
+
+use axum::http::{HeaderMap, header};
+
+/// Which bytes of a file are to be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Selection {
+    /// All of them.
+    Whole,
+    /// These.
+    Part(Range<u64>),
+    /// None of those that were asked for exist.
+    NotSatisfiable,
+}
+
+/// What the conditional headers say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Condition {
+    /// Go on.
+    Holds,
+    /// The client has these bytes.
+    NotModified,
+    /// The client wants other bytes.
+    Failed,
+}
+
+/// Evaluates `If-Match` and `If-None-Match` against the file's ETag.
+pub(super) fn condition(headers: &HeaderMap, etag: &str) -> Condition {
+    let lists = |name: header::HeaderName| {
+        let mut values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).peekable();
+        let given = values.peek().is_some();
+        let matches = values
+            .flat_map(|value| value.split(','))
+            .map(str::trim)
+            .any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag);
+        (given, matches)
+    };
+    let (given, matches) = lists(header::IF_MATCH);
+    if given && !matches {
+        return Condition::Failed;
+    }
+    let (_, matches) = lists(header::IF_NONE_MATCH);
+    if matches { Condition::NotModified } else { Condition::Holds }
+}
+
+/// Evaluates `Range` and `If-Range` for a file of this size.
+///
+/// A header that is malformed, in another unit or names several ranges is passed over, as RFC 9110 §14.2 lets us.
+pub(super) fn selection(headers: &HeaderMap, etag: &str, size: u64) -> Selection {
+    let Some(text) = headers.get(header::RANGE).and_then(|value| value.to_str().ok()) else {
+        return Selection::Whole;
+    };
+    if headers.get(header::IF_RANGE).is_some_and(|tag| tag.as_bytes() != etag.as_bytes()) {
+        return Selection::Whole;
+    }
+    let Some((first, last)) = text.strip_prefix("bytes=").and_then(|range| range.trim().split_once('-')) else {
+        return Selection::Whole;
+    };
+    let number = |text: &str| text.parse::<u64>().ok().filter(|_| text.bytes().all(|b| b.is_ascii_digit()));
+    let range = match (first, last) {
+        ("", last) => match number(last) {
+            Some(0) => return Selection::NotSatisfiable,
+            Some(length) => size.saturating_sub(length)..size,
+            None => return Selection::Whole,
+        },
+        (first, "") => match number(first) {
+            Some(first) => first..size,
+            None => return Selection::Whole,
+        },
+        (first, last) => match (number(first), number(last)) {
+            (Some(first), Some(last)) if first <= last => first..last.saturating_add(1).min(size),
+            _ => return Selection::Whole,
+        },
+    };
+    if range.start < range.end { Selection::Part(range) } else { Selection::NotSatisfiable }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TAG: &str = "\"sha256:ab\"";
+
+    fn headers(pairs: &[(header::HeaderName, &str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect()
+    }
+
+    fn range(text: &str) -> Selection {
+        selection(&headers(&[(header::RANGE, text)]), TAG, 100)
+    }
+
+    #[test]
+    fn single_ranges_are_cut_to_the_file() {
+        assert_eq!(range("bytes=0-9"), Selection::Part(0..10));
+        assert_eq!(range("bytes=90-"), Selection::Part(90..100));
+        assert_eq!(range("bytes=-10"), Selection::Part(90..100));
+        assert_eq!(range("bytes=-1000"), Selection::Part(0..100));
+        assert_eq!(range("bytes=50-18446744073709551615"), Selection::Part(50..100));
+    }
+
+    #[test]
+    fn ranges_outside_the_file_are_not_satisfiable() {
+        for text in ["bytes=100-", "bytes=100-200", "bytes=-0"] {
+            assert_eq!(range(text), Selection::NotSatisfiable, "{text}");
+        }
+        let empty = selection(&headers(&[(header::RANGE, "bytes=0-")]), TAG, 0);
+        assert_eq!(empty, Selection::NotSatisfiable);
+    }
+
+    #[test]
+    fn what_is_not_one_range_of_bytes_is_passed_over() {
+        for text in ["bytes=", "bytes=a-b", "bytes=9-0", "bytes=0-1,5-6", "lines=0-1", "bytes=+1-2", "bytes=--1", "0-1"]
+        {
+            assert_eq!(range(text), Selection::Whole, "{text}");
+        }
+    }
+
+    #[test]
+    fn if_range_lets_the_range_through_only_for_the_same_bytes() {
+        let with = |tag| selection(&headers(&[(header::RANGE, "bytes=0-0"), (header::IF_RANGE, tag)]), TAG, 100);
+        assert_eq!(with(TAG), Selection::Part(0..1));
+        assert_eq!(with("\"sha256:cd\""), Selection::Whole);
+        assert_eq!(with("Sun, 09 Sep 2001 01:46:40 GMT"), Selection::Whole);
+    }
+
+    #[test]
+    fn conditions_compare_the_etag() {
+        let of = |pairs: &[(header::HeaderName, &str)]| condition(&headers(pairs), TAG);
+        assert_eq!(of(&[]), Condition::Holds);
+        assert_eq!(of(&[(header::IF_NONE_MATCH, TAG)]), Condition::NotModified);
+        assert_eq!(of(&[(header::IF_NONE_MATCH, "\"x\", W/\"sha256:ab\"")]), Condition::NotModified);
+        assert_eq!(of(&[(header::IF_NONE_MATCH, "*")]), Condition::NotModified);
+        assert_eq!(of(&[(header::IF_NONE_MATCH, "\"x\"")]), Condition::Holds);
+        assert_eq!(of(&[(header::IF_MATCH, "\"x\"")]), Condition::Failed);
+        assert_eq!(of(&[(header::IF_MATCH, TAG)]), Condition::Holds);
+    }
+}

@@ -1,0 +1,83 @@
+//! The outermost layer: names each request, logs it once, and gives every error its document.
+
+use std::error::Error as StdError;
+use std::time::Instant;
+
+use axum::extract::{MatchedPath, Request};
+use axum::http::{HeaderName, HeaderValue};
+use axum::middleware::Next;
+use axum::response::Response;
+use ulid::Ulid;
+
+use super::problem::ApiError;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Longest id of a client or proxy that is taken over.
+const MAX_ID: usize = 64;
+
+pub(super) async fn name_and_log(request: Request, next: Next) -> Response {
+    let id = given_id(&request).unwrap_or_else(|| Ulid::generate().to_string());
+    let method = request.method().clone();
+    // The route, not the path: a path may hold what somebody pasted into it, and makes a bad field to group by.
+    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let started = Instant::now();
+    let response = next.run(request).await;
+    let error = response.extensions().get::<ApiError>().cloned();
+    let error = error.or_else(|| bare_error(&response));
+    let mut response = match &error {
+        Some(error) => {
+            let mut rendered = error.render(&id);
+            for (name, value) in response.headers() {
+                if !rendered.headers().contains_key(name) && name != "content-length" {
+                    rendered.headers_mut().insert(name.clone(), value.clone());
+                }
+            }
+            rendered
+        }
+        None => response,
+    };
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    let status = response.status().as_u16();
+    let duration_ms = started.elapsed().as_millis() as u64;
+    let route = route.as_deref().unwrap_or("-");
+    let code = error.as_ref().map(|error| error.code);
+    match error.as_ref().and_then(|error| error.cause.as_deref()) {
+        Some(cause) => {
+            let cause = chain(cause);
+            tracing::error!(request.id = %id, %method, route, status, code, duration_ms, cause, "answered");
+        }
+        None if response.status().is_server_error() => {
+            tracing::warn!(request.id = %id, %method, route, status, code, duration_ms, "answered");
+        }
+        None => tracing::info!(request.id = %id, %method, route, status, code, duration_ms, "answered"),
+    }
+    response
+}
+
+/// The id that a client or a proxy gave the request, if it can stand in a log line.
+fn given_id(request: &Request) -> Option<String> {
+    let id = request.headers().get(REQUEST_ID)?.to_str().ok()?;
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':');
+    (!id.is_empty() && id.len() <= MAX_ID && id.bytes().all(plain)).then(|| id.to_owned())
+}
+
+/// An error answer that no handler of ours made.
+fn bare_error(response: &Response) -> Option<ApiError> {
+    let status = response.status();
+    (status.is_client_error() || status.is_server_error()).then(|| ApiError::of_status(status))
+}
+
+/// The cause and its causes, outermost first.
+fn chain(error: &(dyn StdError + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,7 @@
+//! Version 1 of the API.
+
+pub(super) mod files;
+pub(super) mod operations;
+pub(super) mod publish;
+pub(super) mod urls;
+pub(super) mod versions;

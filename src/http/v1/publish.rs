@@ -1,0 +1,126 @@
+//! `POST …/versions`: one request, one version.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::versions::VersionView;
+use crate::access::Caller;
+use crate::domain::ModelRef;
+use crate::http::extract::{Model, Query};
+use crate::http::problem::{ApiError, Problem};
+use crate::http::{body, digest};
+use crate::registry::{IncomingStream, Published, Registry};
+
+/// How the body is to be read.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PublishQuery {
+    /// Path of the file that a raw body is. Not with `multipart/form-data`, whose field names are the paths.
+    path: Option<String>,
+}
+
+/// A version that has its number and is not visible yet.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct UnderwayView {
+    /// The number.
+    #[schema(minimum = 1)]
+    number: i64,
+    /// `publishing`.
+    state: &'static str,
+}
+
+/// Publish a version.
+///
+/// A raw body is one file, whose path is `?path=`.
+/// `multipart/form-data` is several: the **name of each field is the path of its file**, and the field `metadata` is a
+/// JSON object.
+/// Bodies stream; nothing is visible before everything was checked, and on any error nothing is left.
+/// `Repr-Digest: sha-256=:…:` on the request (raw body) or on a part (form) is checked.
+#[utoipa::path(
+    post,
+    path = "/v1/models/{ns}/{name}/versions",
+    tag = "versions",
+    params(
+        ("ns" = String, Path, description = "Namespace"),
+        ("name" = String, Path, description = "Model name"),
+        PublishQuery,
+        ("Repr-Digest" = Option<String>, Header, description = "SHA-256 of a raw body (RFC 9530)"),
+    ),
+    request_body(content(
+        (String = "application/octet-stream"),
+        (std::collections::BTreeMap<String, String> = "multipart/form-data"),
+    )),
+    responses(
+        (status = 201, body = VersionView, headers(("Location" = String, description = "The version by its number"))),
+        (status = 202, body = UnderwayView, description = "The version has its number and will be visible shortly"),
+        (status = 400, body = Problem, description = "`invalid_name`, `invalid_file_path`, `path_conflict`, `no_files`, `malformed_body`, `body_incomplete`, `invalid_digest`"),
+        (status = 401, body = Problem),
+        (status = 408, body = Problem, description = "`body_timeout`"),
+        (status = 413, body = Problem, description = "`file_too_large`, `too_many_files`"),
+        (status = 422, body = Problem, description = "`digest_mismatch`"),
+        (status = 502, body = Problem, description = "`storage_failed`"),
+        (status = 503, body = Problem, description = "`writes_refused`, `upload_memory_busy`, `storage_unavailable`, `encryption_key_unusable`"),
+    ),
+    security(("bearer" = []), ("basic" = []))
+)]
+pub(crate) async fn publish_version(
+    State(registry): State<Registry>,
+    caller: Caller,
+    Model(model): Model,
+    Query(query): Query<PublishQuery>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let incoming = incoming(&query, &headers, body)?;
+    let published = registry.publish(&caller, model.clone(), incoming).await?;
+    Ok(match published {
+        Published::Visible(version) => {
+            let location = location(&version.model, version.number.get())?;
+            let view = VersionView::new(&registry, &caller, *version).await?;
+            (StatusCode::CREATED, [(header::LOCATION, location)], Json(view)).into_response()
+        }
+        Published::Underway(number) => {
+            let location = location(&model, number.get())?;
+            let view = UnderwayView { number: number.get(), state: "publishing" };
+            (StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(view)).into_response()
+        }
+    })
+}
+
+fn location(model: &ModelRef, number: i64) -> Result<HeaderValue, ApiError> {
+    HeaderValue::from_str(&format!("/v1/models/{model}/versions/{number}"))
+        .map_err(|_| ApiError::of_status(StatusCode::INTERNAL_SERVER_ERROR))
+}
+
+fn incoming(query: &PublishQuery, headers: &HeaderMap, body: Body) -> Result<IncomingStream, ApiError> {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let stated = digest::stated_by_request(headers)?;
+    let is_form = content_type.get(..19).is_some_and(|start| start.eq_ignore_ascii_case("multipart/form-data"));
+    if is_form {
+        if query.path.is_some() {
+            let detail = "`path` is for a raw body; in a form the name of each field is the path of its file";
+            return Err(ApiError::bad_request("invalid_query", detail));
+        }
+        if stated.is_some() {
+            let detail = "in a form, Repr-Digest belongs to the part whose file it is about";
+            return Err(ApiError::bad_request("invalid_digest", detail));
+        }
+        let boundary = multer::parse_boundary(content_type).map_err(|_| {
+            ApiError::bad_request("malformed_body", "the Content-Type of the form has no valid boundary")
+        })?;
+        return Ok(body::form(body, boundary));
+    }
+    let path = query.path.as_deref().ok_or_else(|| {
+        let detail = "say where the file lies in the version: `?path=model.safetensors`; or send several files as \
+                      multipart/form-data";
+        ApiError::bad_request("path_required", detail)
+    })?;
+    let path = path.parse().map_err(|error| ApiError::bad_request("invalid_file_path", error))?;
+    Ok(body::raw(body, path, stated))
+}

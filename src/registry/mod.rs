@@ -1,0 +1,136 @@
+//! What the service does, a file per verb. `&Caller` is the first argument of each, so that nobody forgets who asks.
+//!
+//! The registry does not know that HTTP exists: bytes come in as a stream of [`Incoming`] and go out as a stream, and
+//! a client's place is a [`Seat`](crate::store::Seat). Bytes are in S3 and checked before a row refers to them, and no
+//! call to S3 happens inside a transaction.
+
+mod download;
+mod error;
+mod outputs;
+mod publish;
+mod recover;
+mod take_in;
+mod urls;
+mod versions;
+
+// The protocols see rows, places and failures through here, and name neither the catalog nor the store.
+pub use crate::catalog::{Error as CatalogError, FileRow, VersionRow};
+pub use crate::store::{Error as StoreError, Seat};
+pub use download::{Download, Wanted, content_disposition};
+pub use error::{Error, InputError};
+pub use publish::Published;
+pub use recover::Recovered;
+pub use take_in::{Incoming, IncomingStream};
+pub use urls::FileUrl;
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use tokio_util::task::TaskTracker;
+
+use crate::access::{self, Caller};
+use crate::catalog::Catalog;
+use crate::config::Limits;
+use crate::domain::DraftId;
+use crate::provision::{Outputs, WriteGate};
+use crate::store::Store;
+
+/// The service, without its protocol; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Registry {
+    inner: Arc<Parts>,
+    /// Drafts that a request of this process is working on: recovery leaves them alone.
+    live: Arc<Mutex<HashSet<DraftId>>>,
+    tasks: TaskTracker,
+}
+
+/// What a [`Registry`] is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// The rows.
+    pub catalog: Catalog,
+    /// The bytes.
+    pub store: Store,
+    /// Row id of the bucket and key that new bytes go to.
+    pub vault: i64,
+    /// Whether new bytes may be taken.
+    pub gate: WriteGate,
+    /// What the service takes.
+    pub limits: Limits,
+    /// Where things are, for operators.
+    pub outputs: Outputs,
+}
+
+/// Keeps a draft on the list of live ones while it is alive.
+#[derive(Debug)]
+struct LiveDraft {
+    live: Arc<Mutex<HashSet<DraftId>>>,
+    id: DraftId,
+}
+
+impl Registry {
+    /// A registry of these parts.
+    pub fn new(parts: Parts) -> Self {
+        Self { inner: Arc::new(parts), live: Arc::default(), tasks: TaskTracker::new() }
+    }
+
+    /// Whether the catalog answers and new bytes may be taken.
+    pub async fn readiness(&self) -> Readiness {
+        Readiness { catalog: self.catalog().ping().await.is_ok(), writes: self.inner.gate.check().is_ok() }
+    }
+
+    /// The caller who presents this token; none when it is not valid.
+    ///
+    /// # Errors
+    /// Of the catalog.
+    pub async fn authenticate(&self, presented: &str) -> Result<Option<Caller>, Error> {
+        Ok(access::authenticate(self.catalog(), presented).await?)
+    }
+
+    /// Waits until every upload that goes on without its request has ended.
+    pub async fn drain(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    fn catalog(&self) -> &Catalog {
+        &self.inner.catalog
+    }
+
+    fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    fn limits(&self) -> &Limits {
+        &self.inner.limits
+    }
+
+    fn make_live(&self, id: DraftId) -> LiveDraft {
+        lock(&self.live).insert(id);
+        LiveDraft { live: Arc::clone(&self.live), id }
+    }
+
+    fn is_live(&self, id: DraftId) -> bool {
+        lock(&self.live).contains(&id)
+    }
+}
+
+/// What a load balancer may know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Readiness {
+    /// The catalog answers.
+    pub catalog: bool,
+    /// New bytes are taken.
+    pub writes: bool,
+}
+
+impl Drop for LiveDraft {
+    fn drop(&mut self) {
+        lock(&self.live).remove(&self.id);
+    }
+}
+
+fn lock(live: &Mutex<HashSet<DraftId>>) -> MutexGuard<'_, HashSet<DraftId>> {
+    // A panic while it was held cannot have left the set half changed.
+    live.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

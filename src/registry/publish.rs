@@ -1,0 +1,144 @@
+//! One request, one version.
+
+use std::time::Duration;
+
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+
+use super::take_in::{TakeIn, Taken};
+use super::{Error, IncomingStream, Registry};
+use crate::access::Caller;
+use crate::catalog::{DraftRow, NewObject, NewVersion, Unfinished, VersionRow};
+use crate::domain::{DraftId, FileEntry, Integrity, ModelRef, ObjectKey, UploadToken, VersionNumber, version_digest};
+
+/// Files of one request that are committed at the same time.
+const PARALLEL_COMMITS: usize = 8;
+
+/// Tries to write a manifest before the version is left to the recovery loop.
+const MANIFEST_TRIES: u32 = 4;
+
+/// What became of a publication.
+#[derive(Debug)]
+pub enum Published {
+    /// The version is there.
+    Visible(Box<VersionRow>),
+    /// The version has its number and will be there; the service goes on by itself.
+    Underway(VersionNumber),
+}
+
+impl Registry {
+    /// Makes one version of a model out of one request.
+    ///
+    /// The work goes on in a task of its own: when the client goes away, what was sent is removed.
+    ///
+    /// # Errors
+    /// [`Error`]; no object, no upload and no row is left then.
+    pub async fn publish(&self, caller: &Caller, model: ModelRef, body: IncomingStream) -> Result<Published, Error> {
+        self.inner.gate.check().map_err(Error::WritesRefused)?;
+        let draft = DraftRow {
+            id: DraftId::generate(),
+            model,
+            vault: self.inner.vault,
+            token: UploadToken::generate(),
+            created_by: caller.principal.clone(),
+        };
+        let registry = self.clone();
+        let task = self.tasks.spawn(async move { registry.publish_draft(draft, body).await });
+        task.await.unwrap_or(Err(Error::Interrupted))
+    }
+
+    async fn publish_draft(&self, draft: DraftRow, body: IncomingStream) -> Result<Published, Error> {
+        // Live before the row is there, so that recovery never sees it alone.
+        let live = self.make_live(draft.id);
+        self.catalog().begin_draft(&draft).await?;
+        let mut take_in = TakeIn::default();
+        if let Err(error) = take_in.read(self, &draft, body).await {
+            take_in.abort().await;
+            self.discard(&draft).await;
+            return Err(error);
+        }
+        let metadata = take_in.metadata.unwrap_or_default();
+        let files = match self.commit(take_in.taken).await {
+            Ok(files) => files,
+            Err(error) => {
+                self.discard(&draft).await;
+                return Err(error);
+            }
+        };
+        let entries: Vec<FileEntry> = files
+            .iter()
+            .map(|file| FileEntry { path: file.path.clone(), size: file.size, sha256: file.sha256 })
+            .collect();
+        let new = NewVersion { draft: draft.clone(), digest: version_digest(&entries), files, metadata };
+        let version = match self.catalog().begin_publish(&new).await {
+            Ok(version) => version,
+            Err(error) => {
+                // The answer to the commit may be what was lost: the draft's row tells.
+                if self.catalog().draft_exists(draft.id).await.unwrap_or(false) {
+                    self.discard(&draft).await;
+                }
+                return Err(error.into());
+            }
+        };
+        drop(live);
+        self.finish(&draft.model, &version).await
+    }
+
+    /// Turns every file into an object.
+    async fn commit(&self, taken: Vec<Taken>) -> Result<Vec<NewObject>, Error> {
+        let commits = taken.into_iter().map(|Taken { path, sha256, size, pending }| async move {
+            let stored = pending.commit().await?;
+            Ok::<_, Error>(NewObject {
+                path,
+                s3_key: stored.key,
+                s3_version_id: stored.version_id,
+                kms_key_arn: stored.kms_key_arn,
+                size,
+                sha256,
+                integrity: Integrity::Verified,
+            })
+        });
+        // All are awaited also after a failure: a commit that is dropped half-way could leave an object behind
+        // after the draft's prefix was cleaned.
+        let outcomes: Vec<_> = stream::iter(commits).buffer_unordered(PARALLEL_COMMITS).collect().await;
+        stream::iter(outcomes).try_collect().await
+    }
+
+    /// From a number to a visible version; what fails here is finished by the recovery loop.
+    async fn finish(&self, model: &ModelRef, version: &Unfinished) -> Result<Published, Error> {
+        for attempt in 0..MANIFEST_TRIES {
+            match self.roll_forward(version).await {
+                Ok(()) => {
+                    let row = self.catalog().version_by_number(model, version.number).await?;
+                    return Ok(row.map_or(Published::Underway(version.number), |row| Published::Visible(Box::new(row))));
+                }
+                Err(error) => {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        attempt,
+                        version.number = %version.number,
+                        "a version is not visible yet"
+                    );
+                    tokio::time::sleep(Duration::from_millis(250 << attempt)).await;
+                }
+            }
+        }
+        Ok(Published::Underway(version.number))
+    }
+
+    /// Removes everything that a draft brought; what cannot be removed now is left to the recovery loop.
+    pub(super) async fn discard(&self, draft: &DraftRow) {
+        let prefix = ObjectKey::DraftPrefix { model: &draft.model, draft: &draft.id }.to_string();
+        let removed = async {
+            self.store().remove_prefix(&prefix).await?;
+            self.catalog().forget_draft(draft.id).await?;
+            Ok::<_, Error>(())
+        };
+        if let Err(error) = removed.await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                draft.id = %draft.id,
+                "could not remove an unfinished upload; it will be tried again"
+            );
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Ending what a crash or an outage interrupted: published versions go forward, unfinished uploads go away.
+
+use super::{Error, Registry};
+use crate::catalog::Unfinished;
+
+/// Rows looked at in one round; the next round takes the rest.
+const BATCH: i64 = 500;
+
+/// What one round did.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Recovered {
+    /// Versions that were made visible.
+    pub published: usize,
+    /// Drafts that were removed with what they brought.
+    pub discarded: usize,
+}
+
+impl Registry {
+    /// One round of recovery: at start, and every minute.
+    ///
+    /// # Errors
+    /// Of the catalog; a version or draft that fails alone is left for the next round.
+    pub async fn recover(&self) -> Result<Recovered, Error> {
+        let mut recovered = Recovered::default();
+        for version in self.catalog().unfinished(None, BATCH).await? {
+            match self.roll_forward(&version).await {
+                Ok(()) => recovered.published += 1,
+                Err(error) => {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        version.number = %version.number,
+                        "a version is still not visible"
+                    );
+                }
+            }
+        }
+        for draft in self.catalog().drafts(BATCH).await? {
+            if !self.is_live(draft.id) {
+                self.discard(&draft).await;
+                recovered.discarded += 1;
+            }
+        }
+        Ok(recovered)
+    }
+
+    /// Writes the manifest of a version that has its number, and shows it.
+    ///
+    /// Numbers become visible in order. One below that another request is still describing is described here too:
+    /// the manifest is create-only and the same whoever writes it, so nobody waits for anybody.
+    pub(super) async fn roll_forward(&self, version: &Unfinished) -> Result<(), Error> {
+        self.describe(version).await?;
+        if self.catalog().finish_publish(version).await? {
+            return Ok(());
+        }
+        for lower in self.catalog().unfinished(Some(version.model_id), BATCH).await? {
+            if lower.number < version.number {
+                self.describe(&lower).await?;
+                self.catalog().finish_publish(&lower).await?;
+            }
+        }
+        self.catalog().finish_publish(version).await?;
+        Ok(())
+    }
+
+    async fn describe(&self, version: &Unfinished) -> Result<(), Error> {
+        let manifest = self.catalog().manifest(version.id).await?;
+        Ok(self.store().put_manifest(&manifest).await?)
+    }
+}

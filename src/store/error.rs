@@ -1,0 +1,144 @@
+//! What can go wrong with S3, in the words of the caller.
+
+use std::error::Error as StdError;
+use std::time::Duration;
+
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+
+type BoxError = Box<dyn StdError + Send + Sync>;
+
+/// A failure of the object store.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No memory for another part came free in time.
+    #[error("no upload memory came free within {} s", .0.as_secs())]
+    Busy(Duration),
+    /// The file is larger than the parts of one upload can hold.
+    #[error("{}", crate::domain::OBJECT_TOO_LARGE)]
+    TooLarge,
+    /// S3 did not answer, was overloaded or failed: a retry may help.
+    #[error("the object store did not complete {operation}")]
+    Unavailable {
+        /// The operation.
+        operation: &'static str,
+        /// Why.
+        #[source]
+        source: BoxError,
+    },
+    /// The KMS key cannot be used.
+    #[error("the encryption key could not be used for {operation}")]
+    Key {
+        /// The operation.
+        operation: &'static str,
+        /// Why.
+        #[source]
+        source: BoxError,
+    },
+    /// S3 refused.
+    #[error("the object store refused {operation}")]
+    Denied {
+        /// The operation.
+        operation: &'static str,
+        /// Why.
+        #[source]
+        source: BoxError,
+    },
+    /// There is no such object, version or upload.
+    #[error("the object store does not have what {operation} names")]
+    NotFound {
+        /// The operation.
+        operation: &'static str,
+        /// Why.
+        #[source]
+        source: BoxError,
+    },
+    /// There is something already: a create-only write, or a conflicting one.
+    #[error("there is an object already where {operation} would write")]
+    Exists {
+        /// The operation.
+        operation: &'static str,
+        /// Why.
+        #[source]
+        source: BoxError,
+    },
+    /// The object got no version: versioning was switched on a moment ago (AWS needs up to 15 minutes), or is off.
+    #[error("the object store wrote without a version: versioning is not in force (yet)")]
+    Unversioned,
+    /// S3 says that it stored something else than it was given, or in another way.
+    #[error("the object store did not store what it was given: {0}")]
+    Unfaithful(&'static str),
+    /// Neither of these.
+    #[error("the object store answered {operation} in an unexpected way")]
+    Unexpected {
+        /// The operation.
+        operation: &'static str,
+        /// Why.
+        #[source]
+        source: BoxError,
+    },
+}
+
+impl Error {
+    /// Whether the same call may succeed a little later.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Busy(_) | Self::Unavailable { .. } | Self::Key { .. } | Self::Unversioned => true,
+            Self::TooLarge
+            | Self::Denied { .. }
+            | Self::NotFound { .. }
+            | Self::Exists { .. }
+            | Self::Unfaithful(_)
+            | Self::Unexpected { .. } => false,
+        }
+    }
+
+    /// For `map_err`: sorts a failure of the SDK by its kind first and its code second.
+    pub(super) fn during<E, R>(operation: &'static str) -> impl FnOnce(SdkError<E, R>) -> Self
+    where
+        E: StdError + ProvideErrorMetadata + Send + Sync + 'static,
+        R: std::fmt::Debug + Send + Sync + 'static,
+        SdkError<E, R>: ProvideErrorMetadata,
+    {
+        move |error| {
+            let no_answer = match &error {
+                SdkError::TimeoutError(_) | SdkError::ResponseError(_) => true,
+                // A dispatch failure is also how the SDK reports our own mistakes, such as a missing region.
+                SdkError::DispatchFailure(failure) => failure.is_io() || failure.is_timeout(),
+                _ => false,
+            };
+            let code = error.code().unwrap_or_default().to_owned();
+            let source: BoxError = Box::new(Cause { code: code.clone(), source: Box::new(error) });
+            if no_answer {
+                return Self::Unavailable { operation, source };
+            }
+            match code.as_str() {
+                "SlowDown"
+                | "InternalError"
+                | "ServiceUnavailable"
+                | "RequestTimeout"
+                | "ThrottlingException"
+                | "OperationAborted"
+                | "ConditionalRequestConflict"
+                | "503 Service Unavailable" => Self::Unavailable { operation, source },
+                "AccessDenied" | "Forbidden" | "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "ExpiredToken" => {
+                    Self::Denied { operation, source }
+                }
+                "NoSuchKey" | "NoSuchVersion" | "NotFound" | "NoSuchUpload" | "NoSuchBucket" => {
+                    Self::NotFound { operation, source }
+                }
+                "PreconditionFailed" => Self::Exists { operation, source },
+                "BadDigest" | "XAmzContentSHA256Mismatch" => Self::Unfaithful("it received other bytes than were sent"),
+                code if code.starts_with("KMS.") => Self::Key { operation, source },
+                _ => Self::Unexpected { operation, source },
+            }
+        }
+    }
+}
+
+/// The SDK's error says "service error"; the code is what a reader of the log needs.
+#[derive(Debug, thiserror::Error)]
+#[error("S3 error code {code:?}")]
+struct Cause {
+    code: String,
+    source: BoxError,
+}

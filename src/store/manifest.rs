@@ -1,0 +1,58 @@
+//! The object that describes a version.
+
+use bytes::Bytes;
+
+use super::{Error, Store};
+use crate::domain::{Manifest, ModelRef, ObjectKey, Sha256Digest, UploadToken};
+
+/// Largest manifest: 100,000 files of the longest path take about 130 MB, ordinary ones a few hundred KB.
+const MAX_BYTES: u64 = 256 * 1024 * 1024;
+
+impl Store {
+    /// Writes the manifest of a version, create-only; one that is there must be the same.
+    ///
+    /// # Errors
+    /// Of S3; [`Error::Unfaithful`] when another manifest has that name.
+    pub async fn put_manifest(&self, manifest: &Manifest) -> Result<(), Error> {
+        let model = ModelRef { namespace: manifest.namespace.clone(), name: manifest.model.clone() };
+        let key = ObjectKey::Manifest { model: &model, number: manifest.number }.to_string();
+        let json = serde_json_canonicalizer::to_vec(manifest)
+            .map_err(|error| Error::Unexpected { operation: "write a manifest", source: error.into() })?;
+        let json = Bytes::from(json);
+        // The token follows from the draft: a second try after a crash recognises the first one's object.
+        let token = UploadToken::from_stored(Sha256Digest::of(manifest.draft.as_bytes()).to_string());
+        match self.put(&key, &token, json.clone(), Sha256Digest::of(&json), "application/json").await {
+            Ok(_) => Ok(()),
+            Err(Error::Exists { .. }) => {
+                let there = self.read_small(&key, MAX_BYTES).await?;
+                let is_ours = serde_json::from_slice::<Manifest>(&there).is_ok_and(|there| there == *manifest);
+                if is_ours { Ok(()) } else { Err(Error::Unfaithful("another manifest has the version's name")) }
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The current bytes of a small object of ours.
+    pub(super) async fn read_small(&self, key: &str, max: u64) -> Result<Vec<u8>, Error> {
+        let mut object = self
+            .s3()
+            .get_object()
+            .bucket(self.bucket())
+            .key(key)
+            .set_expected_bucket_owner(self.owner())
+            .send()
+            .await
+            .map_err(Error::during("GetObject"))?;
+        let mut bytes = Vec::new();
+        loop {
+            let next = object.body.try_next().await;
+            match next.map_err(|error| Error::Unavailable { operation: "GetObject", source: error.into() })? {
+                Some(chunk) if (bytes.len() + chunk.len()) as u64 > max => {
+                    return Err(Error::Unfaithful("an object of the service is larger than it can be"));
+                }
+                Some(chunk) => bytes.extend_from_slice(&chunk),
+                None => return Ok(bytes),
+            }
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Reading objects, always by their S3 VersionId.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use aws_lc_rs::digest::{Context, SHA256};
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::ChecksumMode;
+use futures::Stream;
+
+use super::{Error, Store};
+use crate::domain::Sha256Digest;
+
+/// How long S3 may be silent in the middle of an object.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// Bytes of an object, as they arrive.
+#[derive(Debug)]
+pub struct Bytes {
+    body: ByteStream,
+    /// Of the whole object, when the whole object is read.
+    expected: Option<Sha256Digest>,
+    left: u64,
+}
+
+impl Store {
+    /// Opens an object, or a range of it that lies within its size.
+    ///
+    /// With `sha256`, the whole is hashed on the way, and the stream fails before its last bytes when it differs.
+    ///
+    /// # Errors
+    /// Of S3.
+    pub async fn open(
+        &self,
+        key: &str,
+        version_id: &str,
+        range: Range<u64>,
+        whole: Option<Sha256Digest>,
+    ) -> Result<Bytes, Error> {
+        let header = whole.is_none().then(|| format!("bytes={}-{}", range.start, range.end.saturating_sub(1)));
+        let object = self
+            .s3()
+            .get_object()
+            .bucket(self.bucket())
+            .key(key)
+            .version_id(version_id)
+            .set_range(header)
+            // The SDK then checks a whole object's checksum too, where S3 has one.
+            .checksum_mode(ChecksumMode::Enabled)
+            .set_expected_bucket_owner(self.owner())
+            .send()
+            .await
+            .map_err(Error::during("GetObject"))?;
+        Ok(Bytes { body: object.body, expected: whole, left: range.end - range.start })
+    }
+}
+
+impl Bytes {
+    /// All bytes of a small object.
+    pub(super) async fn collect(self) -> Result<Vec<u8>, Error> {
+        let collected = self.body.collect().await;
+        let bytes = collected.map_err(|error| Error::Unavailable { operation: "GetObject", source: error.into() })?;
+        Ok(bytes.to_vec())
+    }
+
+    /// The bytes as a stream; it holds one chunk back until the digest is known to be right.
+    pub fn into_stream(self) -> impl Stream<Item = std::io::Result<bytes::Bytes>> + Send + 'static {
+        let hash = Context::new(&SHA256);
+        futures::stream::try_unfold((self, hash, None::<bytes::Bytes>), |(mut bytes, mut hash, held)| async move {
+            loop {
+                let next = tokio::time::timeout(IDLE, bytes.body.try_next())
+                    .await
+                    .map_err(|_| std::io::Error::new(std::io::ErrorKind::TimedOut, "the object store fell silent"))?
+                    .map_err(std::io::Error::other)?;
+                match next {
+                    Some(chunk) if chunk.is_empty() => {}
+                    Some(chunk) => {
+                        let len = chunk.len() as u64;
+                        if len > bytes.left {
+                            return Err(std::io::Error::other("the object store sent more bytes than the file has"));
+                        }
+                        bytes.left -= len;
+                        if bytes.expected.is_some() {
+                            hash.update(&chunk);
+                        }
+                        match held {
+                            Some(held) => return Ok(Some((held, (bytes, hash, Some(chunk))))),
+                            None => return Ok(Some((bytes::Bytes::new(), (bytes, hash, Some(chunk))))),
+                        }
+                    }
+                    None => {
+                        if bytes.left > 0 {
+                            return Err(std::io::Error::other("the object store sent fewer bytes than the file has"));
+                        }
+                        if let Some(expected) = bytes.expected.take()
+                            && Sha256Digest::from_hash(hash.clone().finish().as_ref()) != expected
+                        {
+                            return Err(std::io::Error::other("the stored bytes do not have the file's digest"));
+                        }
+                        return Ok(held.map(|held| (held, (bytes, hash, None))));
+                    }
+                }
+            }
+        })
+    }
+}

@@ -1,0 +1,167 @@
+//! Finding what a write left when its answer was lost, and removing what nobody needs.
+
+use super::stored::Said;
+use super::{Error, Store, Stored};
+use crate::domain::UploadToken;
+
+/// Most pages of any list that recovery reads.
+const MAX_PAGES: usize = 10_000;
+
+/// A version of a key, as S3 lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Listed {
+    key: String,
+    version_id: String,
+}
+
+impl Store {
+    /// After a failed write: the object with our token is ours, whatever the answer said.
+    ///
+    /// One is adopted; others that the SDK's own retries made are removed. Without one, `error` is the outcome.
+    pub(super) async fn adopt(
+        &self,
+        key: &str,
+        token: &UploadToken,
+        size: u64,
+        checksum: &str,
+        error: Error,
+    ) -> Result<Stored, Error> {
+        // A refusal for what the request says cannot have had an effect.
+        if matches!(error, Error::Denied { .. } | Error::Key { .. } | Error::Unfaithful(_)) {
+            return Err(error);
+        }
+        let mut ours = None;
+        for listed in self.versions_below(key).await? {
+            if listed.key != key || !self.carries(key, &listed.version_id, token).await? {
+                continue;
+            }
+            if ours.is_none() {
+                ours = Some(listed.version_id);
+            } else {
+                self.remove_version(key, &listed.version_id).await?;
+            }
+        }
+        match ours {
+            Some(version_id) => {
+                let said = Said { version_id: Some(version_id), ..Said::default() };
+                self.checked(key, said, size, checksum).await
+            }
+            None => Err(error),
+        }
+    }
+
+    /// Removes one version of an object.
+    ///
+    /// # Errors
+    /// Of S3; a version that is not there is none.
+    pub async fn remove_version(&self, key: &str, version_id: &str) -> Result<(), Error> {
+        let answer = self
+            .s3()
+            .delete_object()
+            .bucket(self.bucket())
+            .key(key)
+            .version_id(version_id)
+            .set_expected_bucket_owner(self.owner())
+            .send()
+            .await
+            .map_err(Error::during("DeleteObject"));
+        match answer {
+            Ok(_) | Err(Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Removes an object that was written while versioning was not in force.
+    pub(super) async fn remove_unversioned(&self, key: &str) {
+        if let Err(error) = self.remove_version(key, "null").await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                key,
+                "could not remove an object without a version"
+            );
+        }
+    }
+
+    /// Removes every upload and every version below a prefix that no published version names.
+    ///
+    /// # Errors
+    /// Of S3; what was removed until then stays removed.
+    pub async fn remove_prefix(&self, prefix: &str) -> Result<usize, Error> {
+        let mut removed = 0;
+        for (key, upload) in self.uploads_below(prefix).await? {
+            let answer = self
+                .s3()
+                .abort_multipart_upload()
+                .bucket(self.bucket())
+                .key(key)
+                .upload_id(upload)
+                .set_expected_bucket_owner(self.owner())
+                .send()
+                .await
+                .map_err(Error::during("AbortMultipartUpload"));
+            match answer {
+                Ok(_) => removed += 1,
+                Err(Error::NotFound { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        for listed in self.versions_below(prefix).await? {
+            self.remove_version(&listed.key, &listed.version_id).await?;
+            removed += 1;
+        }
+        Ok(removed)
+    }
+
+    async fn versions_below(&self, prefix: &str) -> Result<Vec<Listed>, Error> {
+        let mut all = Vec::new();
+        let (mut key_marker, mut version_marker) = (None, None);
+        for _ in 0..MAX_PAGES {
+            let page = self
+                .s3()
+                .list_object_versions()
+                .bucket(self.bucket())
+                .prefix(prefix)
+                .set_key_marker(key_marker.take())
+                .set_version_id_marker(version_marker.take())
+                .set_expected_bucket_owner(self.owner())
+                .send()
+                .await
+                .map_err(Error::during("ListObjectVersions"))?;
+            let versions = page.versions.unwrap_or_default().into_iter().map(|v| (v.key, v.version_id));
+            let markers = page.delete_markers.unwrap_or_default().into_iter().map(|m| (m.key, m.version_id));
+            all.extend(versions.chain(markers).filter_map(|(key, version_id)| {
+                Some(Listed { key: key?, version_id: version_id.unwrap_or_else(|| "null".to_owned()) })
+            }));
+            if page.is_truncated != Some(true) {
+                break;
+            }
+            (key_marker, version_marker) = (page.next_key_marker, page.next_version_id_marker);
+        }
+        Ok(all)
+    }
+
+    async fn uploads_below(&self, prefix: &str) -> Result<Vec<(String, String)>, Error> {
+        let mut all = Vec::new();
+        let (mut key_marker, mut upload_marker) = (None, None);
+        for _ in 0..MAX_PAGES {
+            let page = self
+                .s3()
+                .list_multipart_uploads()
+                .bucket(self.bucket())
+                .prefix(prefix)
+                .set_key_marker(key_marker.take())
+                .set_upload_id_marker(upload_marker.take())
+                .set_expected_bucket_owner(self.owner())
+                .send()
+                .await
+                .map_err(Error::during("ListMultipartUploads"))?;
+            let uploads = page.uploads.unwrap_or_default();
+            all.extend(uploads.into_iter().filter_map(|upload| Some((upload.key?, upload.upload_id?))));
+            if page.is_truncated != Some(true) {
+                break;
+            }
+            (key_marker, upload_marker) = (page.next_key_marker, page.next_upload_id_marker);
+        }
+        Ok(all)
+    }
+}
