@@ -92,6 +92,9 @@ pub struct Limits {
     pub files: usize,
     /// `body_idle_seconds`, 1 to 3,600, default 60: how long a request body may be silent.
     pub body_idle: Duration,
+    /// `min_upload_kib_per_second`, 0 to 1,048,576, default 16: bytes a second that a body must bring while it is
+    /// waited for, measured over each stretch of `body_idle_seconds`.
+    pub min_upload_rate: u64,
     /// `memory_wait_seconds`, 1 to 3,600, default 60: how long an upload waits for memory before it is told to retry.
     pub memory_wait: Duration,
     /// `download_url_seconds`, 60 to 43,200, default 900: life of a presigned URL unless asked otherwise.
@@ -360,6 +363,7 @@ impl Reader {
             file_bytes: self.number("max_file_mib", 1..=640_000, 640_000) * MIB,
             files: usize::try_from(self.number("max_files", 1..=100_000, 10_000)).unwrap_or(usize::MAX),
             body_idle: seconds(self.number("body_idle_seconds", 1..=3_600, 60)),
+            min_upload_rate: self.number("min_upload_kib_per_second", 0..=1_048_576, 16) * 1024,
             memory_wait: seconds(self.number("memory_wait_seconds", 1..=3_600, 60)),
             download_url_life: seconds(self.number("download_url_seconds", 60..=43_200, 900)),
             max_download_url_life: seconds(self.number("max_download_url_seconds", 60..=43_200, 43_200)),

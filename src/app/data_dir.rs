@@ -1,6 +1,7 @@
 //! The data directory: who may use it, and where the running server's embedded endpoint is.
 
 use std::fs::{File, OpenOptions, TryLockError};
+use std::io::Write as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
@@ -45,7 +46,8 @@ impl DataDir {
         let lock =
             OpenOptions::new().write(true).create(true).truncate(false).open(path.join("lock")).map_err(io)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            // The number is for people: who has the directory.
+            Ok(()) => write_pid(&lock).map(|()| Self { path: path.to_owned(), _lock: lock }).map_err(io),
             Err(TryLockError::WouldBlock) => Err(DataDirError::InUse(path.to_owned())),
             Err(TryLockError::Error(source)) => Err(io(source)),
         }
@@ -78,6 +80,11 @@ impl DataDir {
 pub(super) fn recorded_endpoint(path: &Path) -> Option<String> {
     let json = std::fs::read(record_path(path)).ok()?;
     serde_json::from_slice::<EndpointRecord>(&json).ok().map(|record| record.endpoint)
+}
+
+fn write_pid(mut lock: &File) -> std::io::Result<()> {
+    lock.set_len(0)?;
+    writeln!(lock, "{}", std::process::id())
 }
 
 fn record_path(path: &Path) -> PathBuf {

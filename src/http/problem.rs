@@ -147,7 +147,9 @@ impl From<Error> for ApiError {
             Error::TooManyFiles { .. } => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_many_files", detail),
             Error::FileTooLarge { .. } => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "file_too_large", detail),
             Error::Input(InputError::Incomplete) => Self::new(StatusCode::BAD_REQUEST, "body_incomplete", detail),
-            Error::Input(InputError::Idle(_)) => Self::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", detail),
+            Error::Input(InputError::Idle(_) | InputError::Slow(_)) => {
+                Self::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", detail)
+            }
             Error::Input(InputError::Malformed(_)) => Self::new(StatusCode::BAD_REQUEST, "malformed_body", detail),
             Error::WritesRefused(_) => unavailable("writes_refused", detail),
             Error::UrlsUnreachable => Self::new(StatusCode::CONFLICT, "urls_unreachable", detail),

@@ -381,7 +381,7 @@ mod tests {
                 .render();
         assert!(text.starts_with(r#"{"Version":"2012-10-17","Id":"ml-artifacts-key-v1","Statement":[{"Sid":"AccountAdminNoDataPlane","Effect":"Allow","Principal":{"AWS":"arn:aws:iam::123456789012:root"}"#));
         for action in ["kms:*", "kms:CreateGrant", "kms:Encrypt", "kms:ReEncrypt"] {
-            assert!(!text.contains(&format!("\"{action}")), "{action}");
+            assert!(!text.contains(&format!("\"{action}\"")), "{action}");
         }
     }
 }

@@ -88,6 +88,9 @@ pub enum InputError {
     /// Nothing came for too long.
     #[error("no bytes came for {} s", .0.as_secs())]
     Idle(Duration),
+    /// The bytes came too slowly.
+    #[error("the body came at less than {0} bytes a second")]
+    Slow(u64),
     /// The body does not have the form that it should have.
     #[error("{0}")]
     Malformed(String),

@@ -1,11 +1,14 @@
 //! Taking in the files of one request, without showing any of them.
 
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
 
 use super::{Error, InputError, Registry};
 use crate::catalog::DraftRow;
+use crate::config::Limits;
 use crate::domain::{FilePath, Metadata, ObjectKey, PathSet, Sha256Digest};
 use crate::store::{Intake, Pending};
 
@@ -53,6 +56,37 @@ pub(super) struct TakeIn {
     pub(super) metadata: Option<Metadata>,
     current: Option<Current>,
     paths: PathSet,
+    pace: Pace,
+}
+
+/// How fast the body comes: who holds memory must fill it.
+#[derive(Debug, Default)]
+struct Pace {
+    waited: Duration,
+    bytes: u64,
+}
+
+impl Pace {
+    /// The next piece of the body.
+    ///
+    /// Only the time spent waiting for the client counts: after each stretch of `body_idle` the bytes that came in it
+    /// must have come at the minimum rate.
+    async fn next(&mut self, limits: &Limits, body: &mut IncomingStream) -> Result<Option<Incoming>, InputError> {
+        let began = Instant::now();
+        let next = tokio::time::timeout(limits.body_idle, body.next()).await;
+        let next = next.map_err(|_| InputError::Idle(limits.body_idle))?.transpose()?;
+        self.waited += began.elapsed();
+        if let Some(Incoming::Chunk(bytes)) = &next {
+            self.bytes += bytes.len() as u64;
+        }
+        if self.waited >= limits.body_idle {
+            if self.bytes < limits.min_upload_rate.saturating_mul(self.waited.as_secs()) {
+                return Err(InputError::Slow(limits.min_upload_rate));
+            }
+            *self = Self::default();
+        }
+        Ok(next)
+    }
 }
 
 impl std::fmt::Debug for TakeIn {
@@ -75,8 +109,7 @@ impl TakeIn {
         loop {
             // Memory first, then bytes: what nobody has room for stays in the connection.
             self.make_room().await?;
-            let next = tokio::time::timeout(registry.limits().body_idle, body.next()).await;
-            match next.map_err(|_| InputError::Idle(registry.limits().body_idle))?.transpose()? {
+            match self.pace.next(registry.limits(), &mut body).await? {
                 Some(Incoming::Metadata(metadata)) => {
                     if self.metadata.replace(metadata).is_some() {
                         return Err(InputError::Malformed("the field `metadata` is there twice".into()).into());

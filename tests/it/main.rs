@@ -1,1 +1,12 @@
 //! Integration tests.
+
+#![cfg(test)]
+
+mod door;
+mod house;
+mod openapi;
+mod outside;
+mod reads;
+mod start;
+mod support;
+mod uploads;

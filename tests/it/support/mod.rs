@@ -1,0 +1,6 @@
+//! What the tests stand on: servers and clients that others wrote.
+
+pub(crate) mod clients;
+pub(crate) mod outside;
+pub(crate) mod process;
+pub(crate) mod service;
