@@ -315,7 +315,8 @@ impl BucketSpec {
             policy: policy::bucket_policy(wanted.profile, &wanted.bucket, &key, wanted.max_signature_age_ms()),
             tags: our_tags(),
             secure_transport: wanted.secure_transport,
-            block_sse_c: matches!(wanted.back_end, BackEnd::Aws | BackEnd::Embedded),
+            // The embedded endpoint refuses SSE-C altogether and does not know the setting.
+            block_sse_c: wanted.back_end == BackEnd::Aws,
             key,
         }
     }
