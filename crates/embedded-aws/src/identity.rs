@@ -74,6 +74,14 @@ struct IdentityEntry {
 }
 
 impl Credentials {
+    /// The administrator's pair of an endpoint that keeps its things in `dir` and has run before.
+    pub fn read(dir: &Path) -> Result<Self, IdentityError> {
+        let path = dir.join("credentials.json");
+        let content = secret_file::read(&path)?.ok_or_else(|| IdentityError::Missing(path.clone()))?;
+        let file: CredentialsFile = parse(&path, &content)?;
+        Ok(Self { access_key: file.access_key, secret_key: file.secret_key })
+    }
+
     /// Reads the pair of `path`, or makes one there with mode 0600 when the file is absent.
     pub(crate) fn open_or_create(path: &Path) -> Result<Self, IdentityError> {
         if let Some(content) = secret_file::read(path)? {
@@ -82,8 +90,7 @@ impl Credentials {
         }
         let file = CredentialsFile { access_key: new_access_key()?, secret_key: new_secret_key()? };
         let content = Zeroizing::new(
-            serde_json::to_vec_pretty(&file)
-                .map_err(|source| IdentityError::Form { path: path.to_owned(), source })?,
+            serde_json::to_vec_pretty(&file).map_err(|source| IdentityError::Form { path: path.to_owned(), source })?,
         );
         secret_file::create(path, &content)?;
         Ok(Self { access_key: file.access_key, secret_key: file.secret_key })

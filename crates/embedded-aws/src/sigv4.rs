@@ -16,8 +16,7 @@ const MAX_SKEW: Duration = Duration::minutes(15);
 /// Headers that decide what a request does, so they must be signed when they are there.
 const MUST_BE_SIGNED: [&str; 4] = ["host", "x-amz-date", "x-amz-target", "x-amz-content-sha256"];
 
-const AMZ_DATE: &[BorrowedFormatItem<'_>] =
-    format_description!("[year][month][day]T[hour][minute][second]Z");
+const AMZ_DATE: &[BorrowedFormatItem<'_>] = format_description!("[year][month][day]T[hour][minute][second]Z");
 
 /// Why a request is not authentic.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -71,8 +70,9 @@ pub(crate) fn verify<T>(
 ) -> Result<T, SigV4Error> {
     let authorization = single(request.headers, "authorization")?.ok_or(SigV4Error::Missing)?;
     let authorization = Authorization::parse(authorization)?;
-    let date = single(request.headers, "x-amz-date")?
-        .ok_or_else(|| incomplete("Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header."))?;
+    let date = single(request.headers, "x-amz-date")?.ok_or_else(|| {
+        incomplete("Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header.")
+    })?;
     let time = PrimitiveDateTime::parse(date, AMZ_DATE)
         .map_err(|_| incomplete("Date must be in ISO-8601 'basic format'. Got '<unreadable>'."))?
         .assume_utc();
@@ -301,8 +301,7 @@ mod tests {
             let request = SignedRequest { method: "POST", path: "/", headers: &self.headers, body: &self.body };
             let canonical =
                 canonical_request(&request, &authorization.signed_headers, &sha256_hex(&self.body)).unwrap();
-            let text =
-                format!("AWS4-HMAC-SHA256\n{date}\n{scope}/aws4_request\n{}", sha256_hex(canonical.as_bytes()));
+            let text = format!("AWS4-HMAC-SHA256\n{date}\n{scope}/aws4_request\n{}", sha256_hex(canonical.as_bytes()));
             let signature = hex::encode(hmac::sign(&signing_key(SECRET, &authorization), text.as_bytes()));
             let header = format!(
                 "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/{scope}/aws4_request, SignedHeaders={signed}, Signature={signature}"
@@ -409,10 +408,7 @@ mod tests {
         twice.headers.append("authorization", copy);
         assert!(matches!(twice.verify(), Err(SigV4Error::Incomplete(_))));
         let unknown = Sample::vanilla().headers["authorization"].to_str().unwrap().replace("AKIDEXAMPLE", "NOBODY");
-        assert_eq!(
-            Sample::vanilla().with("authorization", &unknown).verify(),
-            Err(SigV4Error::UnknownAccessKey)
-        );
+        assert_eq!(Sample::vanilla().with("authorization", &unknown).verify(), Err(SigV4Error::UnknownAccessKey));
         let token = Sample::vanilla().with("x-amz-security-token", "t");
         assert_eq!(token.verify(), Err(SigV4Error::UnknownAccessKey));
     }

@@ -49,7 +49,11 @@ impl Arns {
         let not_found = || KmsError::NotFound(format!("Key '{arn}' does not exist"));
         match arn.splitn(6, ':').collect::<Vec<_>>()[..] {
             ["arn", _, "kms", region, account, name] if name.starts_with("key/") || name.starts_with("alias/") => {
-                if region == self.region && account == self.account { Ok(name) } else { Err(not_found()) }
+                if region == self.region && account == self.account {
+                    Ok(name)
+                } else {
+                    Err(not_found())
+                }
             }
             _ => Err(KmsError::InvalidArn(format!("'{arn}' is not the ARN of a key or an alias"))),
         }
@@ -200,10 +204,7 @@ impl Keys {
         rotation.next = now + i64::from(rotation.period_days) * DAY;
         let version = key.material.keys().next_back().map_or(1, |newest| newest + 1);
         let material = new_material()?;
-        tables.commit(&[
-            Change::PutKey(&record),
-            Change::PutMaterial { key_id: id, version, material: &material },
-        ])?;
+        tables.commit(&[Change::PutKey(&record), Change::PutMaterial { key_id: id, version, material: &material }])?;
         key.record = record;
         key.material.insert(version, material);
         tracing::info!(key = id, version, "KMS key rotated");

@@ -18,7 +18,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use error::KmsError;
+pub use error::KmsError;
 pub(crate) use table::holds_material;
 
 use std::collections::BTreeMap;
@@ -80,12 +80,7 @@ impl Kms {
     pub(crate) const SSE_S3: &'static str = "sse-s3";
 
     /// Loads all keys, erases those whose deletion is due, rotates those whose period is over.
-    pub(crate) fn open(
-        db: Arc<Database>,
-        root_key: RootKey,
-        region: &str,
-        account: &str,
-    ) -> Result<Self, OpenError> {
+    pub(crate) fn open(db: Arc<Database>, root_key: RootKey, region: &str, account: &str) -> Result<Self, OpenError> {
         Self::open_with_clock(db, root_key, region, account, now)
     }
 
@@ -108,11 +103,7 @@ impl Kms {
     }
 
     /// Makes a data key under a key named by id, ARN, alias, alias ARN or [`SSE_S3`](Self::SSE_S3).
-    pub(crate) fn generate_data_key(
-        &self,
-        key_id: &str,
-        context: &EncryptionContext,
-    ) -> Result<DataKey, KmsError> {
+    pub(crate) fn generate_data_key(&self, key_id: &str, context: &EncryptionContext) -> Result<DataKey, KmsError> {
         let keys = self.read();
         let key = match keys.get(Self::SSE_S3) {
             Some(key) if key_id == Self::SSE_S3 => key,

@@ -87,9 +87,7 @@ fn check_statement(statement: &Json) -> Result<(), String> {
     if !has("Effect") {
         return Err("no Effect".to_owned());
     }
-    for (plain, negated) in
-        [("Principal", "NotPrincipal"), ("Action", "NotAction"), ("Resource", "NotResource")]
-    {
+    for (plain, negated) in [("Principal", "NotPrincipal"), ("Action", "NotAction"), ("Resource", "NotResource")] {
         if has(plain) == has(negated) {
             return Err(format!("exactly one of {plain} and {negated} is needed"));
         }
@@ -106,7 +104,9 @@ fn keeps_the_policy_changeable(statement: &Json, account: &str, caller: &str) ->
     };
     let root = format!("arn:aws:iam::{account}:root");
     let principals = match find("Principal") {
-        Some(Json::Object(kinds)) => kinds.iter().filter(|(kind, _)| kind == "AWS").flat_map(|(_, v)| names(v)).collect(),
+        Some(Json::Object(kinds)) => {
+            kinds.iter().filter(|(kind, _)| kind == "AWS").flat_map(|(_, v)| names(v)).collect()
+        }
         Some(value) => names(value),
         None => Vec::new(),
     };

@@ -120,7 +120,8 @@ mod tests {
         let parsed = Blob::parse(&blob).unwrap();
         assert_eq!((parsed.key_id, parsed.version), ("key", 3));
         assert_eq!(parsed.open(&material, &ours).unwrap().as_slice(), b"secret");
-        for other in [context(&[]), context(&[("a", "c")]), context(&[("ab", "")]), context(&[("a", "b"), ("c", "d")])] {
+        for other in [context(&[]), context(&[("a", "c")]), context(&[("ab", "")]), context(&[("a", "b"), ("c", "d")])]
+        {
             assert!(matches!(parsed.open(&material, &other), Err(KmsError::InvalidCiphertext)));
         }
         assert!(parsed.open(&Zeroizing::new([8; 32]), &ours).is_err());

@@ -32,7 +32,11 @@ pub(super) struct Stored {
 /// One durable change.
 pub(super) enum Change<'a> {
     PutKey(&'a KeyRecord),
-    PutMaterial { key_id: &'a str, version: u32, material: &'a Material },
+    PutMaterial {
+        key_id: &'a str,
+        version: u32,
+        material: &'a Material,
+    },
     /// Removes the record and all material. Freed pages of the file hold the wrapped bytes until they are reused.
     Erase(&'a Key),
     PutAlias(&'a str, &'a AliasRecord),

@@ -96,7 +96,10 @@ fn key_has_the_metadata_that_aws_gives() {
     assert_eq!(metadata["Description"], "KMS key for S3 machine learning artifacts");
     assert_eq!((&metadata["KeyState"], &metadata["Enabled"]), (&json!("Enabled"), &json!(true)));
     assert_eq!((&metadata["KeyManager"], &metadata["MultiRegion"]), (&json!("CUSTOMER"), &json!(false)));
-    assert_eq!(bench.ok("ListResourceTags", json!({ "KeyId": id }))["Tags"], json!([{ "TagKey": "a", "TagValue": "b" }]));
+    assert_eq!(
+        bench.ok("ListResourceTags", json!({ "KeyId": id }))["Tags"],
+        json!([{ "TagKey": "a", "TagValue": "b" }])
+    );
 }
 
 #[test]
@@ -355,7 +358,10 @@ fn decrypt_checks_context_key_and_blob() {
     };
     let good = bench.ok("Decrypt", decrypt(json!({ "EncryptionContext": { "a": "b" }, "KeyId": key })));
     assert_eq!(good["Plaintext"], data_key["Plaintext"]);
-    assert_eq!(bench.code("Decrypt", decrypt(json!({ "EncryptionContext": { "a": "c" } }))), "InvalidCiphertextException");
+    assert_eq!(
+        bench.code("Decrypt", decrypt(json!({ "EncryptionContext": { "a": "c" } }))),
+        "InvalidCiphertextException"
+    );
     assert_eq!(bench.code("Decrypt", decrypt(json!({}))), "InvalidCiphertextException");
     let wrong_key = decrypt(json!({ "EncryptionContext": { "a": "b" }, "KeyId": other }));
     assert_eq!(bench.code("Decrypt", wrong_key), "IncorrectKeyException");
@@ -413,7 +419,8 @@ fn aws_managed_key_is_made_once_and_only_s3_uses_it() {
 fn key_policy_is_checked_kept_and_named_default() {
     let bench = Bench::new();
     let key = bench.key();
-    let policy = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"kms:*","Resource":"*"}]}"#;
+    let policy =
+        r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"kms:*","Resource":"*"}]}"#;
     assert!(bench.ok("GetKeyPolicy", json!({ "KeyId": key }))["Policy"].as_str().unwrap().contains("key-default-1"));
     bench.ok("PutKeyPolicy", json!({ "KeyId": key, "PolicyName": "default", "Policy": policy }));
     assert_eq!(bench.ok("GetKeyPolicy", json!({ "KeyId": key, "PolicyName": "default" }))["Policy"], policy);

@@ -103,9 +103,8 @@ const OBJECT_ACTIONS: &[&str] = &[
 
 /// The levels of the actions that a pattern (`s3:Get*`, `*`) names; empty when it names none that exist.
 pub(crate) fn levels(action_pattern: &str) -> Vec<Level> {
-    let names_one = |actions: &[&str]| {
-        actions.iter().any(|action| pattern::matches(action_pattern, &format!("s3:{action}"), true))
-    };
+    let names_one =
+        |actions: &[&str]| actions.iter().any(|action| pattern::matches(action_pattern, &format!("s3:{action}"), true));
     let mut levels = Vec::new();
     if names_one(BUCKET_ACTIONS) {
         levels.push(Level::Bucket);

@@ -324,7 +324,8 @@ mod tests {
 
     #[test]
     fn several_keys_and_operators_are_and() {
-        let condition = r#"{"StringEquals":{"s3:authType":"REST-QUERY-STRING"},"NumericGreaterThan":{"s3:signatureAge":"600000"}}"#;
+        let condition =
+            r#"{"StringEquals":{"s3:authType":"REST-QUERY-STRING"},"NumericGreaterThan":{"s3:signatureAge":"600000"}}"#;
         let conditions = parse("Statement 1", &Json::parse(condition).unwrap()).unwrap();
         let judge = |auth: &str, age: &str| {
             let context = Context::from([

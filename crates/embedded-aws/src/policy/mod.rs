@@ -161,10 +161,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(ask(&policy, &Caller::Anonymous, "s3:GetObject", KEY), Verdict::Allow);
-        assert_eq!(
-            ask(&policy, &Caller::Anonymous, "s3:DeleteObject", KEY),
-            Verdict::Deny { sid: Some("No".into()) }
-        );
+        assert_eq!(ask(&policy, &Caller::Anonymous, "s3:DeleteObject", KEY), Verdict::Deny { sid: Some("No".into()) });
         assert_eq!(ask(&policy, &Caller::Anonymous, "s3:ListBucket", "arn:aws:s3:::models"), Verdict::NoMatch);
     }
 
@@ -180,7 +177,12 @@ mod tests {
             (r#""*""#, Verdict::Allow, Verdict::Allow, Verdict::Allow),
             (r#"{"AWS":"*"}"#, Verdict::Allow, Verdict::Allow, Verdict::Allow),
             (r#"{"AWS":"111122223333"}"#, Verdict::NoMatch, Verdict::AllowAccount, Verdict::AllowAccount),
-            (r#"{"AWS":"arn:aws:iam::111122223333:root"}"#, Verdict::NoMatch, Verdict::AllowAccount, Verdict::AllowAccount),
+            (
+                r#"{"AWS":"arn:aws:iam::111122223333:root"}"#,
+                Verdict::NoMatch,
+                Verdict::AllowAccount,
+                Verdict::AllowAccount,
+            ),
             (r#"{"AWS":["arn:aws:iam::111122223333:role/train"]}"#, Verdict::NoMatch, Verdict::Allow, Verdict::NoMatch),
             (
                 r#"{"AWS":["111122223333","arn:aws:iam::111122223333:role/train"]}"#,
@@ -211,10 +213,9 @@ mod tests {
 
     #[test]
     fn actions_match_in_any_case() {
-        let policy = policy(
-            r#"{"Effect":"Allow","Principal":"*","Action":"S3:getobject","Resource":"arn:aws:s3:::models/*"}"#,
-        )
-        .unwrap();
+        let policy =
+            policy(r#"{"Effect":"Allow","Principal":"*","Action":"S3:getobject","Resource":"arn:aws:s3:::models/*"}"#)
+                .unwrap();
         assert_eq!(ask(&policy, &Caller::Anonymous, "s3:GetObject", KEY), Verdict::Allow);
     }
 
@@ -293,15 +294,25 @@ mod tests {
     #[test]
     fn document_itself_is_checked() {
         let parse = |text: &str| BucketPolicy::parse(text, "models").map(drop);
-        let statement = r#"{"Sid":"a","Effect":"Deny","Principal":"*","Action":"s3:*","Resource":"arn:aws:s3:::models"}"#;
+        let statement =
+            r#"{"Sid":"a","Effect":"Deny","Principal":"*","Action":"s3:*","Resource":"arn:aws:s3:::models"}"#;
         assert_eq!(parse(&format!(r#"{{"Id":"x","Version":"2008-10-17","Statement":{statement}}}"#)), Ok(()));
         assert_eq!(
             parse(&format!(r#"{{"Version":"2012-10-17","Statement":[{statement},{statement}]}}"#)),
             Err(PolicyError::RepeatedSid("a".into()))
         );
-        assert!(matches!(parse(&format!(r#"{{"Version":"2020-01-01","Statement":{statement}}}"#)), Err(PolicyError::Version(_))));
-        assert!(matches!(parse(&format!(r#"{{"Version":1,"Statement":{statement}}}"#)), Err(PolicyError::WrongType { .. })));
-        assert!(matches!(parse(&format!(r#"{{"Extra":1,"Statement":{statement}}}"#)), Err(PolicyError::UnknownElement { .. })));
+        assert!(matches!(
+            parse(&format!(r#"{{"Version":"2020-01-01","Statement":{statement}}}"#)),
+            Err(PolicyError::Version(_))
+        ));
+        assert!(matches!(
+            parse(&format!(r#"{{"Version":1,"Statement":{statement}}}"#)),
+            Err(PolicyError::WrongType { .. })
+        ));
+        assert!(matches!(
+            parse(&format!(r#"{{"Extra":1,"Statement":{statement}}}"#)),
+            Err(PolicyError::UnknownElement { .. })
+        ));
         assert!(matches!(parse(r#"{"Statement":[]}"#), Err(PolicyError::Empty { .. })));
         assert!(matches!(parse(r#"{"Version":"2012-10-17"}"#), Err(PolicyError::Missing { .. })));
         assert!(matches!(parse("[]"), Err(PolicyError::WrongType { .. })));

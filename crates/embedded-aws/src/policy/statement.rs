@@ -54,8 +54,7 @@ impl Statement {
         let members = element
             .members()
             .ok_or_else(|| PolicyError::WrongType { place: place.to_owned(), expected: "an object" })?;
-        let known =
-            ["Sid", "Effect", "Principal", "Action", "NotAction", "Resource", "NotResource", "Condition"];
+        let known = ["Sid", "Effect", "Principal", "Action", "NotAction", "Resource", "NotResource", "Condition"];
         for (name, _) in members {
             if name == "NotPrincipal" {
                 return Err(PolicyError::NotPrincipal);
@@ -191,7 +190,12 @@ fn parse_principals(place: &str, element: &Json) -> Result<Vec<Principal>, Polic
             [_, (kind, _), ..] => return Err(PolicyError::Principal(kind.clone())),
             _ => return Err(PolicyError::Empty { place: place.to_owned(), element: "Principal" }),
         },
-        _ => return Err(PolicyError::WrongType { place: format!("{place}: Principal"), expected: "\"*\" or an object" }),
+        _ => {
+            return Err(PolicyError::WrongType {
+                place: format!("{place}: Principal"),
+                expected: "\"*\" or an object",
+            });
+        }
     };
     let principals = names
         .one_or_many()

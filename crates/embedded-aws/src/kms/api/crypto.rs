@@ -91,9 +91,7 @@ impl Kms {
             }
             (Some(other), None) => return Err(KmsError::Validation(format!("KeySpec {other:?} is not valid"))),
             (Some(_), Some(_)) | (None, None) => {
-                return Err(KmsError::Validation(
-                    "Please specify either number of bytes or key spec.".to_owned(),
-                ));
+                return Err(KmsError::Validation("Please specify either number of bytes or key spec.".to_owned()));
             }
         };
         let context = checked_context(request.encryption_context)?;

@@ -59,8 +59,7 @@ impl Kms {
         // A key that waits for its deletion does not rotate; after a cancellation its setting counts again.
         let pending = matches!(key.record.state, KeyState::PendingDeletion { .. });
         let rotation = key.record.rotation.filter(|_| !pending);
-        let mut status =
-            json!({ "KeyId": keys.arns.key(&key.record.id), "KeyRotationEnabled": rotation.is_some() });
+        let mut status = json!({ "KeyId": keys.arns.key(&key.record.id), "KeyRotationEnabled": rotation.is_some() });
         if let Some(rotation) = rotation {
             status["RotationPeriodInDays"] = json!(rotation.period_days);
             status["NextRotationDate"] = seconds(rotation.next);
