@@ -88,13 +88,16 @@ impl BlobReader {
             let from = self.range.start.max(base) - base;
             let to = (self.range.end.min(plain_end) - base).min(frame_size);
             let at = (number - first) * SEALED as u64;
-            // Both are below RUN * SEALED.
-            let (from, to) = ((at + from) as usize, (at + to) as usize);
-            slices.push(buffer.slice(from..to));
+            slices.push(buffer.slice(index(at + from)..index(at + to)));
         }
         self.range.start = self.range.end.min(plain_end);
         Ok(slices)
     }
+}
+
+/// Places in one run's buffer are below `RUN * SEALED`.
+fn index(place: u64) -> usize {
+    usize::try_from(place).expect("a place within half a mebibyte")
 }
 
 #[cfg(test)]

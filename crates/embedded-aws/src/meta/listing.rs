@@ -129,8 +129,11 @@ where
     I: Iterator<Item = Result<(String, T), MetaError>>,
 {
     let mut rows = Vec::new();
+    if query.limit == 0 {
+        return Ok(Page { rows, truncated: false });
+    }
     let mut seek = start(query);
-    'seek: while query.limit > 0 {
+    'seek: loop {
         for entry in scan(&seek)? {
             let (key, item) = entry?;
             if !key.starts_with(&query.prefix) {

@@ -75,13 +75,7 @@ pub(crate) fn check(
         return Ok(Ok(()));
     }
     let current = lookup::latest(&tables.versions, place.bucket_id, place.key.as_bytes())?;
-    Ok(match (precondition, current.and_then(|version| version.content)) {
-        (Precondition::None, _) | (Precondition::Absent, None) | (Precondition::Present, Some(_)) => Ok(()),
-        (Precondition::Absent, Some(_)) => Err(Refused::PreconditionFailed),
-        (Precondition::Matches(etag), Some(content)) if *etag == content.etag => Ok(()),
-        (Precondition::Matches(_), Some(_)) => Err(Refused::PreconditionFailed),
-        (Precondition::Present | Precondition::Matches(_), None) => Err(Refused::NoSuchKey),
-    })
+    Ok(holds(precondition, current.as_ref().and_then(|version| version.content.as_ref())))
 }
 
 /// Adds a version on top of a key; over the `null` version while versioning is not enabled.
@@ -123,15 +117,18 @@ pub(crate) fn delete(
         Ok(bucket) => bucket,
         Err(refused) => return Ok(Err(refused)),
     };
-    if let Err(refused) = check(tables, place, precondition)? {
-        return Ok(Err(refused));
-    }
     let key = place.key.as_bytes();
     if let Some(wanted) = wanted {
         let found = lookup::find(&tables.versions, &tables.nulls, bucket.id, key, wanted)?;
+        if let Err(refused) = holds(precondition, found.as_ref().and_then(|version| version.content.as_ref())) {
+            return Ok(Err(refused));
+        }
         let Some(version) = found else { return Ok(Ok(Deleted::default())) };
         let unlink = remove(tables, bucket.id, key, &version)?;
         return Ok(Ok(Deleted { removed: Some(version), unlink, marker: None }));
+    }
+    if let Err(refused) = check(tables, place, precondition)? {
+        return Ok(Err(refused));
     }
     if bucket.versioning == Versioning::Unversioned {
         let found = lookup::find(&tables.versions, &tables.nulls, bucket.id, key, VersionRef::Null)?;
@@ -192,6 +189,15 @@ pub(crate) fn remove(
         tables.blobs.remove(blob.as_bytes())?;
     }
     Ok(unlink)
+}
+
+fn holds(precondition: &Precondition, current: Option<&Content>) -> Result<(), Refused> {
+    match (precondition, current) {
+        (Precondition::None, _) | (Precondition::Absent, None) | (Precondition::Present, Some(_)) => Ok(()),
+        (Precondition::Matches(etag), Some(content)) if *etag == content.etag => Ok(()),
+        (Precondition::Absent | Precondition::Matches(_), Some(_)) => Err(Refused::PreconditionFailed),
+        (Precondition::Present | Precondition::Matches(_), None) => Err(Refused::NoSuchKey),
+    }
 }
 
 /// Puts a version or a marker on top and points the indexes at it.

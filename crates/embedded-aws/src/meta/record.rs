@@ -194,7 +194,7 @@ pub(crate) struct Completed {
     pub(crate) version: u64,
     /// SHA-256 over the list of parts that was asked for, hex.
     pub(crate) request: String,
-    pub(crate) completed_ms: i64,
+    pub(crate) at_ms: i64,
 }
 
 mod base64_bytes {

@@ -20,6 +20,7 @@ macro_rules! tables {
         }
 
         /// All tables as they were at one moment.
+        #[expect(dead_code, reason = "it mirrors `Tables`, and the counters are only ever counted up")]
         pub(crate) struct Snapshot {
             $($(#[$doc])* pub(crate) $field: ReadOnlyTable<$key, $value>,)*
         }

@@ -7,6 +7,7 @@ use super::{
     table::Tables,
 };
 use crate::blob::BlobId;
+use std::collections::HashSet;
 
 /// Stores a new upload under a fresh id.
 pub(crate) fn create(
@@ -70,11 +71,9 @@ pub(crate) fn complete(
         Ok(written) => written,
         Err(refused) => return Ok(Err(refused)),
     };
-    for blob in remove(tables, place.bucket_id, place.key.as_bytes(), id.sequence)? {
-        if !segments.iter().any(|(_, segment)| segment.blob == blob) {
-            written.unlink.push(blob);
-        }
-    }
+    let kept: HashSet<BlobId> = segments.iter().map(|(_, segment)| segment.blob).collect();
+    let uploaded = remove(tables, place.bucket_id, place.key.as_bytes(), id.sequence)?;
+    written.unlink.extend(uploaded.into_iter().filter(|blob| !kept.contains(blob)));
     // Removing the parts took the kept blobs off the list too.
     for (_, segment) in &segments {
         tables.blobs.insert(segment.blob.as_bytes(), ())?;
@@ -85,7 +84,7 @@ pub(crate) fn complete(
         key: place.key.clone(),
         version: written.version.sequence,
         request,
-        completed_ms: now_ms,
+        at_ms: now_ms,
     })?;
     tables.completed.insert(id.sequence, record.as_slice())?;
     Ok(Ok(written))
@@ -107,7 +106,7 @@ pub(crate) fn abort(
 /// Forgets completions older than `before_ms`.
 pub(crate) fn forget_completed(tables: &mut Tables<'_>, before_ms: i64) -> Result<(), MetaError> {
     tables.completed.retain(|_, record| {
-        serde_json::from_slice::<Completed>(record).is_ok_and(|completed| completed.completed_ms >= before_ms)
+        serde_json::from_slice::<Completed>(record).is_ok_and(|completed| completed.at_ms >= before_ms)
     })?;
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! What the access check needs to know of a bucket and of an upload, before any operation runs.
 
-use super::{Store, encryption::AWS_KMS};
+use super::Store;
 use crate::{
-    meta::{MetaError, SequencedId, lookup, record::Settings, record::Versioning},
+    meta::{MetaError, SequencedId, lookup, record::Settings},
     policy::BucketPolicy,
 };
 use std::{
@@ -21,7 +21,6 @@ pub(crate) struct AccessFacts {
     pub(crate) owner_account: String,
     /// `None`: SSE-S3, which S3 applies when nothing is configured.
     pub(crate) default_encryption: Option<DefaultEncryption>,
-    pub(crate) versioning: Versioning,
 }
 
 /// The encryption that an upload was created with.
@@ -49,7 +48,6 @@ impl Store {
             public_access_block: settings.public_access_block.unwrap_or_default(),
             owner_account: self.inner.account.clone(),
             default_encryption: settings.encryption,
-            versioning: record.versioning,
         }))
     }
 
@@ -89,13 +87,6 @@ impl Store {
                 BucketPolicy::parse(&deny_all(bucket), bucket).ok().map(Arc::new)
             }
         }
-    }
-}
-
-impl DefaultEncryption {
-    /// Whether writes without encryption headers use a KMS key.
-    pub(crate) fn is_kms(&self) -> bool {
-        self.algorithm == AWS_KMS
     }
 }
 

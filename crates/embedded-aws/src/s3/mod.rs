@@ -6,40 +6,14 @@
 //! Snapshots are read on the runtime's own threads: they are point reads, mostly of cached pages.
 //! Lists, changes and files go to blocking threads. No lock is held across an await.
 
-pub(crate) mod access {
-    // PLACEHOLDER-BEGIN
-    use super::Store;
-    use s3s::S3Result;
-    pub(crate) struct Caller;
-    impl Caller {
-        pub(crate) fn verdict_for(
-            &self,
-            _: &Store,
-            _: &str,
-            _: &str,
-            _: Option<&str>,
-            _: Option<&str>,
-        ) -> S3Result<()> {
-            Ok(())
-        }
-        pub(crate) fn may_use_key(&self, _: &str) -> S3Result<()> {
-            Ok(())
-        }
-    }
-    pub(crate) fn body_error(
-        _: &axum::http::Extensions,
-        error: &(dyn std::error::Error + Send + Sync + 'static),
-    ) -> s3s::S3Error {
-        s3s::s3_error!(IncompleteBody, "{error}")
-    }
-    // PLACEHOLDER-END
-}
+pub(crate) mod access;
 mod bucket;
 mod checksum;
 mod clock;
 mod description;
 mod encryption;
 mod error;
+mod expiry;
 mod facts;
 mod housekeeping;
 mod ingest;
@@ -47,12 +21,13 @@ mod list;
 mod multipart;
 mod object;
 mod operations;
+pub(crate) mod protocol;
 mod read;
 mod readers;
 mod tags;
 
 pub(crate) use encryption::key_in_force;
-pub(crate) use facts::{AccessFacts, UploadFacts};
+pub(crate) use facts::AccessFacts;
 
 use crate::{
     blob::{BlobError, BlobId, Blobs, Finished},

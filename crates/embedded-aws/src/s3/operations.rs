@@ -4,7 +4,7 @@ use super::{Store, bucket, list, multipart, object};
 use s3s::{S3, S3Request, S3Response, S3Result, dto};
 
 macro_rules! operations {
-    ($($operation:ident($input:ident) -> $output:ident = $implementation:path;)*) => {
+    ($($operation:ident($input:ident) -> $output:ident = $implementation:path $(, $now:ident)?;)*) => {
         #[async_trait::async_trait]
         impl S3 for Store {
             $(
@@ -12,55 +12,58 @@ macro_rules! operations {
                     &self,
                     request: S3Request<dto::$input>,
                 ) -> S3Result<S3Response<dto::$output>> {
-                    $implementation(self, request).await
+                    operations!(@answer $implementation(self, request) $(, $now)?)
                 }
             )*
         }
     };
+    (@answer $answer:expr) => { $answer.await };
+    // Answered from records at hand.
+    (@answer $answer:expr, now) => { $answer };
 }
 
 operations! {
     // Buckets
     create_bucket(CreateBucketInput) -> CreateBucketOutput = bucket::create::create_bucket;
-    head_bucket(HeadBucketInput) -> HeadBucketOutput = bucket::create::head_bucket;
-    get_bucket_location(GetBucketLocationInput) -> GetBucketLocationOutput = bucket::create::get_bucket_location;
+    head_bucket(HeadBucketInput) -> HeadBucketOutput = bucket::create::head_bucket, now;
+    get_bucket_location(GetBucketLocationInput) -> GetBucketLocationOutput = bucket::create::get_bucket_location, now;
     delete_bucket(DeleteBucketInput) -> DeleteBucketOutput = bucket::delete::delete_bucket;
     list_buckets(ListBucketsInput) -> ListBucketsOutput = bucket::list::list_buckets;
 
     // Their configuration
     put_bucket_versioning(PutBucketVersioningInput) -> PutBucketVersioningOutput = bucket::versioning::put_bucket_versioning;
-    get_bucket_versioning(GetBucketVersioningInput) -> GetBucketVersioningOutput = bucket::versioning::get_bucket_versioning;
+    get_bucket_versioning(GetBucketVersioningInput) -> GetBucketVersioningOutput = bucket::versioning::get_bucket_versioning, now;
     put_bucket_encryption(PutBucketEncryptionInput) -> PutBucketEncryptionOutput = bucket::encryption::put_bucket_encryption;
-    get_bucket_encryption(GetBucketEncryptionInput) -> GetBucketEncryptionOutput = bucket::encryption::get_bucket_encryption;
+    get_bucket_encryption(GetBucketEncryptionInput) -> GetBucketEncryptionOutput = bucket::encryption::get_bucket_encryption, now;
     delete_bucket_encryption(DeleteBucketEncryptionInput) -> DeleteBucketEncryptionOutput = bucket::encryption::delete_bucket_encryption;
     put_bucket_policy(PutBucketPolicyInput) -> PutBucketPolicyOutput = bucket::policy::put_bucket_policy;
-    get_bucket_policy(GetBucketPolicyInput) -> GetBucketPolicyOutput = bucket::policy::get_bucket_policy;
-    get_bucket_policy_status(GetBucketPolicyStatusInput) -> GetBucketPolicyStatusOutput = bucket::policy::get_bucket_policy_status;
+    get_bucket_policy(GetBucketPolicyInput) -> GetBucketPolicyOutput = bucket::policy::get_bucket_policy, now;
+    get_bucket_policy_status(GetBucketPolicyStatusInput) -> GetBucketPolicyStatusOutput = bucket::policy::get_bucket_policy_status, now;
     delete_bucket_policy(DeleteBucketPolicyInput) -> DeleteBucketPolicyOutput = bucket::policy::delete_bucket_policy;
     put_public_access_block(PutPublicAccessBlockInput) -> PutPublicAccessBlockOutput = bucket::access_block::put_public_access_block;
-    get_public_access_block(GetPublicAccessBlockInput) -> GetPublicAccessBlockOutput = bucket::access_block::get_public_access_block;
+    get_public_access_block(GetPublicAccessBlockInput) -> GetPublicAccessBlockOutput = bucket::access_block::get_public_access_block, now;
     delete_public_access_block(DeletePublicAccessBlockInput) -> DeletePublicAccessBlockOutput = bucket::access_block::delete_public_access_block;
     put_bucket_ownership_controls(PutBucketOwnershipControlsInput) -> PutBucketOwnershipControlsOutput = bucket::ownership::put_bucket_ownership_controls;
-    get_bucket_ownership_controls(GetBucketOwnershipControlsInput) -> GetBucketOwnershipControlsOutput = bucket::ownership::get_bucket_ownership_controls;
+    get_bucket_ownership_controls(GetBucketOwnershipControlsInput) -> GetBucketOwnershipControlsOutput = bucket::ownership::get_bucket_ownership_controls, now;
     delete_bucket_ownership_controls(DeleteBucketOwnershipControlsInput) -> DeleteBucketOwnershipControlsOutput = bucket::ownership::delete_bucket_ownership_controls;
     put_bucket_lifecycle_configuration(PutBucketLifecycleConfigurationInput) -> PutBucketLifecycleConfigurationOutput = bucket::lifecycle::put_bucket_lifecycle_configuration;
-    get_bucket_lifecycle_configuration(GetBucketLifecycleConfigurationInput) -> GetBucketLifecycleConfigurationOutput = bucket::lifecycle::get_bucket_lifecycle_configuration;
+    get_bucket_lifecycle_configuration(GetBucketLifecycleConfigurationInput) -> GetBucketLifecycleConfigurationOutput = bucket::lifecycle::get_bucket_lifecycle_configuration, now;
     delete_bucket_lifecycle(DeleteBucketLifecycleInput) -> DeleteBucketLifecycleOutput = bucket::lifecycle::delete_bucket_lifecycle;
     put_bucket_tagging(PutBucketTaggingInput) -> PutBucketTaggingOutput = bucket::tagging::put_bucket_tagging;
-    get_bucket_tagging(GetBucketTaggingInput) -> GetBucketTaggingOutput = bucket::tagging::get_bucket_tagging;
+    get_bucket_tagging(GetBucketTaggingInput) -> GetBucketTaggingOutput = bucket::tagging::get_bucket_tagging, now;
     delete_bucket_tagging(DeleteBucketTaggingInput) -> DeleteBucketTaggingOutput = bucket::tagging::delete_bucket_tagging;
-    get_bucket_acl(GetBucketAclInput) -> GetBucketAclOutput = object::acl::get_bucket_acl;
-    put_bucket_acl(PutBucketAclInput) -> PutBucketAclOutput = object::acl::put_bucket_acl;
+    get_bucket_acl(GetBucketAclInput) -> GetBucketAclOutput = object::acl::get_bucket_acl, now;
+    put_bucket_acl(PutBucketAclInput) -> PutBucketAclOutput = object::acl::put_bucket_acl, now;
 
     // What they do not have
-    get_bucket_cors(GetBucketCorsInput) -> GetBucketCorsOutput = bucket::unconfigured::get_bucket_cors;
-    get_bucket_website(GetBucketWebsiteInput) -> GetBucketWebsiteOutput = bucket::unconfigured::get_bucket_website;
-    get_bucket_replication(GetBucketReplicationInput) -> GetBucketReplicationOutput = bucket::unconfigured::get_bucket_replication;
-    get_object_lock_configuration(GetObjectLockConfigurationInput) -> GetObjectLockConfigurationOutput = bucket::unconfigured::get_object_lock_configuration;
-    get_bucket_logging(GetBucketLoggingInput) -> GetBucketLoggingOutput = bucket::unconfigured::get_bucket_logging;
-    get_bucket_notification_configuration(GetBucketNotificationConfigurationInput) -> GetBucketNotificationConfigurationOutput = bucket::unconfigured::get_bucket_notification_configuration;
-    get_bucket_accelerate_configuration(GetBucketAccelerateConfigurationInput) -> GetBucketAccelerateConfigurationOutput = bucket::unconfigured::get_bucket_accelerate_configuration;
-    get_bucket_request_payment(GetBucketRequestPaymentInput) -> GetBucketRequestPaymentOutput = bucket::unconfigured::get_bucket_request_payment;
+    get_bucket_cors(GetBucketCorsInput) -> GetBucketCorsOutput = bucket::unconfigured::get_bucket_cors, now;
+    get_bucket_website(GetBucketWebsiteInput) -> GetBucketWebsiteOutput = bucket::unconfigured::get_bucket_website, now;
+    get_bucket_replication(GetBucketReplicationInput) -> GetBucketReplicationOutput = bucket::unconfigured::get_bucket_replication, now;
+    get_object_lock_configuration(GetObjectLockConfigurationInput) -> GetObjectLockConfigurationOutput = bucket::unconfigured::get_object_lock_configuration, now;
+    get_bucket_logging(GetBucketLoggingInput) -> GetBucketLoggingOutput = bucket::unconfigured::get_bucket_logging, now;
+    get_bucket_notification_configuration(GetBucketNotificationConfigurationInput) -> GetBucketNotificationConfigurationOutput = bucket::unconfigured::get_bucket_notification_configuration, now;
+    get_bucket_accelerate_configuration(GetBucketAccelerateConfigurationInput) -> GetBucketAccelerateConfigurationOutput = bucket::unconfigured::get_bucket_accelerate_configuration, now;
+    get_bucket_request_payment(GetBucketRequestPaymentInput) -> GetBucketRequestPaymentOutput = bucket::unconfigured::get_bucket_request_payment, now;
 
     // Objects
     put_object(PutObjectInput) -> PutObjectOutput = object::put::put_object;
@@ -70,11 +73,11 @@ operations! {
     delete_objects(DeleteObjectsInput) -> DeleteObjectsOutput = object::delete_many::delete_objects;
     copy_object(CopyObjectInput) -> CopyObjectOutput = object::copy::copy_object;
     get_object_attributes(GetObjectAttributesInput) -> GetObjectAttributesOutput = object::attributes::get_object_attributes;
-    get_object_tagging(GetObjectTaggingInput) -> GetObjectTaggingOutput = object::tagging::get_object_tagging;
+    get_object_tagging(GetObjectTaggingInput) -> GetObjectTaggingOutput = object::tagging::get_object_tagging, now;
     put_object_tagging(PutObjectTaggingInput) -> PutObjectTaggingOutput = object::tagging::put_object_tagging;
     delete_object_tagging(DeleteObjectTaggingInput) -> DeleteObjectTaggingOutput = object::tagging::delete_object_tagging;
-    get_object_acl(GetObjectAclInput) -> GetObjectAclOutput = object::acl::get_object_acl;
-    put_object_acl(PutObjectAclInput) -> PutObjectAclOutput = object::acl::put_object_acl;
+    get_object_acl(GetObjectAclInput) -> GetObjectAclOutput = object::acl::get_object_acl, now;
+    put_object_acl(PutObjectAclInput) -> PutObjectAclOutput = object::acl::put_object_acl, now;
 
     // Lists
     list_objects(ListObjectsInput) -> ListObjectsOutput = list::objects::list_objects;

@@ -29,7 +29,7 @@ pub(in crate::s3) async fn put_public_access_block(
     Ok(S3Response::new(PutPublicAccessBlockOutput::default()))
 }
 
-pub(in crate::s3) async fn get_public_access_block(
+pub(in crate::s3) fn get_public_access_block(
     store: &Store,
     request: S3Request<GetPublicAccessBlockInput>,
 ) -> S3Result<S3Response<GetPublicAccessBlockOutput>> {

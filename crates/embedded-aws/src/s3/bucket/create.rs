@@ -11,7 +11,7 @@ use redb::ReadableTableMetadata;
 use s3s::{
     S3Error, S3Request, S3Response, S3Result,
     dto::{
-        BucketLocationConstraint, CreateBucketInput, CreateBucketOutput, GetBucketLocationInput,
+        BucketCannedACL, BucketLocationConstraint, CreateBucketInput, CreateBucketOutput, GetBucketLocationInput,
         GetBucketLocationOutput, HeadBucketInput, HeadBucketOutput, ObjectOwnership,
     },
     s3_error,
@@ -37,7 +37,7 @@ pub(in crate::s3) async fn create_bucket(
         input.grant_write.is_some(),
         input.grant_write_acp.is_some(),
     ];
-    refuse_acl(input.acl.as_ref().map(|acl| acl.as_str()), &grants)?;
+    refuse_acl(input.acl.as_ref().map(BucketCannedACL::as_str), &grants)?;
     if input.object_lock_enabled_for_bucket == Some(true) {
         return Err(s3_error!(NotImplemented, "Object Lock is not supported"));
     }
@@ -71,7 +71,7 @@ pub(in crate::s3) async fn create_bucket(
     Ok(S3Response::new(CreateBucketOutput { location: Some(format!("/{}", input.bucket)) }))
 }
 
-pub(in crate::s3) async fn head_bucket(
+pub(in crate::s3) fn head_bucket(
     store: &Store,
     request: S3Request<HeadBucketInput>,
 ) -> S3Result<S3Response<HeadBucketOutput>> {
@@ -80,7 +80,7 @@ pub(in crate::s3) async fn head_bucket(
     Ok(S3Response::new(HeadBucketOutput { bucket_region: region, ..HeadBucketOutput::default() }))
 }
 
-pub(in crate::s3) async fn get_bucket_location(
+pub(in crate::s3) fn get_bucket_location(
     store: &Store,
     request: S3Request<GetBucketLocationInput>,
 ) -> S3Result<S3Response<GetBucketLocationOutput>> {
@@ -105,7 +105,7 @@ fn check_location(region: &str, input: &CreateBucketInput) -> S3Result<()> {
         return Err(s3_error!(NotImplemented, "Directory buckets are not supported"));
     }
     let constraint = configuration.and_then(|given| given.location_constraint.as_ref());
-    match constraint.map(|constraint| constraint.as_str()).filter(|constraint| !constraint.is_empty()) {
+    match constraint.map(BucketLocationConstraint::as_str).filter(|constraint| !constraint.is_empty()) {
         None if region == US_EAST_1 => Ok(()),
         None => Err(s3_error!(
             IllegalLocationConstraintException,

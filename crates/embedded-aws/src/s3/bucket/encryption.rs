@@ -56,7 +56,7 @@ pub(in crate::s3) async fn put_bucket_encryption(
     Ok(S3Response::new(PutBucketEncryptionOutput::default()))
 }
 
-pub(in crate::s3) async fn get_bucket_encryption(
+pub(in crate::s3) fn get_bucket_encryption(
     store: &Store,
     request: S3Request<GetBucketEncryptionInput>,
 ) -> S3Result<S3Response<GetBucketEncryptionOutput>> {

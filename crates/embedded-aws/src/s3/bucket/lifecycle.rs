@@ -37,7 +37,7 @@ pub(in crate::s3) async fn put_bucket_lifecycle_configuration(
     Ok(S3Response::new(PutBucketLifecycleConfigurationOutput { transition_default_minimum_object_size: minimum }))
 }
 
-pub(in crate::s3) async fn get_bucket_lifecycle_configuration(
+pub(in crate::s3) fn get_bucket_lifecycle_configuration(
     store: &Store,
     request: S3Request<GetBucketLifecycleConfigurationInput>,
 ) -> S3Result<S3Response<GetBucketLifecycleConfigurationOutput>> {

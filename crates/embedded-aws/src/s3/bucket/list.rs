@@ -17,7 +17,7 @@ pub(in crate::s3) async fn list_buckets(
     let input = request.input;
     let limit = match input.max_buckets {
         None => 10_000,
-        Some(limit @ 1..=10_000) => limit,
+        Some(limit @ 1..=10_000) => usize::try_from(limit).unwrap_or(usize::MAX),
         Some(_) => {
             return Err(s3_error!(InvalidArgument, "Argument max-buckets must be an integer between 1 and 10000"));
         }
@@ -42,7 +42,7 @@ pub(in crate::s3) async fn list_buckets(
             if Some(name) == after.as_deref() {
                 continue;
             }
-            if buckets.len() as i32 >= limit {
+            if buckets.len() >= limit {
                 let last = buckets.last().and_then(|bucket| bucket.name.clone());
                 return Ok((buckets, last));
             }

@@ -27,7 +27,7 @@ pub(in crate::s3) async fn put_bucket_ownership_controls(
     Ok(S3Response::new(PutBucketOwnershipControlsOutput::default()))
 }
 
-pub(in crate::s3) async fn get_bucket_ownership_controls(
+pub(in crate::s3) fn get_bucket_ownership_controls(
     store: &Store,
     request: S3Request<GetBucketOwnershipControlsInput>,
 ) -> S3Result<S3Response<GetBucketOwnershipControlsOutput>> {

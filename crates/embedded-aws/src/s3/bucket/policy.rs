@@ -40,7 +40,7 @@ pub(in crate::s3) async fn put_bucket_policy(
     Ok(S3Response::new(PutBucketPolicyOutput::default()))
 }
 
-pub(in crate::s3) async fn get_bucket_policy(
+pub(in crate::s3) fn get_bucket_policy(
     store: &Store,
     request: S3Request<GetBucketPolicyInput>,
 ) -> S3Result<S3Response<GetBucketPolicyOutput>> {
@@ -49,7 +49,7 @@ pub(in crate::s3) async fn get_bucket_policy(
     Ok(S3Response::new(GetBucketPolicyOutput { policy: Some(policy) }))
 }
 
-pub(in crate::s3) async fn get_bucket_policy_status(
+pub(in crate::s3) fn get_bucket_policy_status(
     store: &Store,
     request: S3Request<GetBucketPolicyStatusInput>,
 ) -> S3Result<S3Response<GetBucketPolicyStatusOutput>> {

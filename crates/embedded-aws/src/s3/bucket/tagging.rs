@@ -23,7 +23,7 @@ pub(in crate::s3) async fn put_bucket_tagging(
     Ok(S3Response::new(PutBucketTaggingOutput::default()))
 }
 
-pub(in crate::s3) async fn get_bucket_tagging(
+pub(in crate::s3) fn get_bucket_tagging(
     store: &Store,
     request: S3Request<GetBucketTaggingInput>,
 ) -> S3Result<S3Response<GetBucketTaggingOutput>> {

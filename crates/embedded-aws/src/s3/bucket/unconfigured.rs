@@ -13,7 +13,7 @@ use s3s::{
     s3_error,
 };
 
-pub(in crate::s3) async fn get_bucket_cors(
+pub(in crate::s3) fn get_bucket_cors(
     store: &Store,
     request: S3Request<GetBucketCorsInput>,
 ) -> S3Result<S3Response<GetBucketCorsOutput>> {
@@ -21,7 +21,7 @@ pub(in crate::s3) async fn get_bucket_cors(
     Err(s3_error!(NoSuchCORSConfiguration, "The CORS configuration does not exist"))
 }
 
-pub(in crate::s3) async fn get_bucket_website(
+pub(in crate::s3) fn get_bucket_website(
     store: &Store,
     request: S3Request<GetBucketWebsiteInput>,
 ) -> S3Result<S3Response<GetBucketWebsiteOutput>> {
@@ -29,7 +29,7 @@ pub(in crate::s3) async fn get_bucket_website(
     Err(s3_error!(NoSuchWebsiteConfiguration, "The specified bucket does not have a website configuration"))
 }
 
-pub(in crate::s3) async fn get_bucket_replication(
+pub(in crate::s3) fn get_bucket_replication(
     store: &Store,
     request: S3Request<GetBucketReplicationInput>,
 ) -> S3Result<S3Response<GetBucketReplicationOutput>> {
@@ -37,7 +37,7 @@ pub(in crate::s3) async fn get_bucket_replication(
     Err(error::custom("ReplicationConfigurationNotFoundError", 404, "The replication configuration was not found"))
 }
 
-pub(in crate::s3) async fn get_object_lock_configuration(
+pub(in crate::s3) fn get_object_lock_configuration(
     store: &Store,
     request: S3Request<GetObjectLockConfigurationInput>,
 ) -> S3Result<S3Response<GetObjectLockConfigurationOutput>> {
@@ -45,7 +45,7 @@ pub(in crate::s3) async fn get_object_lock_configuration(
     Err(s3_error!(ObjectLockConfigurationNotFoundError, "Object Lock configuration does not exist for this bucket"))
 }
 
-pub(in crate::s3) async fn get_bucket_logging(
+pub(in crate::s3) fn get_bucket_logging(
     store: &Store,
     request: S3Request<GetBucketLoggingInput>,
 ) -> S3Result<S3Response<GetBucketLoggingOutput>> {
@@ -53,7 +53,7 @@ pub(in crate::s3) async fn get_bucket_logging(
     Ok(S3Response::new(GetBucketLoggingOutput::default()))
 }
 
-pub(in crate::s3) async fn get_bucket_notification_configuration(
+pub(in crate::s3) fn get_bucket_notification_configuration(
     store: &Store,
     request: S3Request<GetBucketNotificationConfigurationInput>,
 ) -> S3Result<S3Response<GetBucketNotificationConfigurationOutput>> {
@@ -61,7 +61,7 @@ pub(in crate::s3) async fn get_bucket_notification_configuration(
     Ok(S3Response::new(GetBucketNotificationConfigurationOutput::default()))
 }
 
-pub(in crate::s3) async fn get_bucket_accelerate_configuration(
+pub(in crate::s3) fn get_bucket_accelerate_configuration(
     store: &Store,
     request: S3Request<GetBucketAccelerateConfigurationInput>,
 ) -> S3Result<S3Response<GetBucketAccelerateConfigurationOutput>> {
@@ -69,7 +69,7 @@ pub(in crate::s3) async fn get_bucket_accelerate_configuration(
     Ok(S3Response::new(GetBucketAccelerateConfigurationOutput::default()))
 }
 
-pub(in crate::s3) async fn get_bucket_request_payment(
+pub(in crate::s3) fn get_bucket_request_payment(
     store: &Store,
     request: S3Request<GetBucketRequestPaymentInput>,
 ) -> S3Result<S3Response<GetBucketRequestPaymentOutput>> {

@@ -22,7 +22,7 @@ pub(in crate::s3) async fn put_bucket_versioning(
     if wanted.mfa_delete.as_ref().is_some_and(|mfa| mfa.as_str() == "Enabled") {
         return Err(s3_error!(NotImplemented, "MFA delete is not supported"));
     }
-    let versioning = match wanted.status.as_ref().map(|status| status.as_str()) {
+    let versioning = match wanted.status.as_ref().map(BucketVersioningStatus::as_str) {
         Some(BucketVersioningStatus::ENABLED) => Versioning::Enabled,
         Some(BucketVersioningStatus::SUSPENDED) => Versioning::Suspended,
         _ => {
@@ -44,7 +44,7 @@ pub(in crate::s3) async fn put_bucket_versioning(
     Ok(S3Response::new(PutBucketVersioningOutput::default()))
 }
 
-pub(in crate::s3) async fn get_bucket_versioning(
+pub(in crate::s3) fn get_bucket_versioning(
     store: &Store,
     request: S3Request<GetBucketVersioningInput>,
 ) -> S3Result<S3Response<GetBucketVersioningOutput>> {

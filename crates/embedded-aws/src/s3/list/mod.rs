@@ -40,6 +40,11 @@ impl KeyEncoding {
     }
 }
 
+/// A number of rows as it is shown.
+pub(super) fn shown(count: usize) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
+}
+
 /// Reads `max-keys` and its like: 0 or more, at most 1,000 are given.
 pub(super) fn limit(requested: Option<i32>) -> S3Result<usize> {
     let Some(requested) = requested else { return Ok(MAX_ROWS) };

@@ -1,6 +1,6 @@
 //! `ListObjectsV2` and `ListObjects`.
 
-use super::{KeyEncoding, limit};
+use super::{KeyEncoding, limit, shown};
 use crate::{
     meta::{
         listing::{self, After, Page, Query, Row},
@@ -44,8 +44,8 @@ pub(in crate::s3) async fn list_objects_v2(
     Ok(S3Response::new(ListObjectsV2Output {
         name: Some(input.bucket),
         prefix: Some(encoding.encode(&input.prefix.unwrap_or_default())),
-        max_keys: Some(limit as i32),
-        key_count: Some((contents.len() + prefixes.len()) as i32),
+        max_keys: Some(shown(limit)),
+        key_count: Some(shown(contents.len() + prefixes.len())),
         continuation_token: input.continuation_token,
         is_truncated: Some(truncated),
         next_continuation_token: next,
@@ -87,7 +87,7 @@ pub(in crate::s3) async fn list_objects(
         name: Some(input.bucket),
         prefix: Some(encoding.encode(&input.prefix.unwrap_or_default())),
         marker: Some(encoding.encode(&input.marker.unwrap_or_default())),
-        max_keys: Some(limit as i32),
+        max_keys: Some(shown(limit)),
         is_truncated: Some(truncated),
         contents: Some(contents),
         common_prefixes: encoding.prefixes(prefixes),

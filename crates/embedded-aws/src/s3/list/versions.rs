@@ -1,6 +1,6 @@
 //! `ListObjectVersions`.
 
-use super::{KeyEncoding, limit};
+use super::{KeyEncoding, limit, shown};
 use crate::{
     meta::{
         SequencedId,
@@ -62,7 +62,7 @@ pub(in crate::s3) async fn list_object_versions(
         delimiter: input.delimiter.filter(|text| !text.is_empty()).map(|text| encoding.encode(&text)),
         key_marker: Some(encoding.encode(&input.key_marker.unwrap_or_default())),
         version_id_marker: Some(input.version_id_marker.unwrap_or_default()),
-        max_keys: Some(limit as i32),
+        max_keys: Some(shown(limit)),
         encoding_type: input.encoding_type,
         is_truncated: Some(page.truncated),
         ..ListObjectVersionsOutput::default()

@@ -33,8 +33,8 @@ pub(in crate::s3) async fn create_multipart_upload(
     refuse_unsupported!(input);
     let description = described!(input).check()?;
     let checksum = declared_checksum(
-        input.checksum_algorithm.as_ref().map(|algorithm| algorithm.as_str()),
-        input.checksum_type.as_ref().map(|kind| kind.as_str()),
+        input.checksum_algorithm.as_ref().map(ChecksumAlgorithm::as_str),
+        input.checksum_type.as_ref().map(ChecksumType::as_str),
     )?;
     let (place, encryption) = {
         let snapshot = store.snapshot()?;

@@ -10,7 +10,7 @@ use crate::{
         Store, blocking, bucket_of,
         checksum::show_checksum,
         clock,
-        list::{KeyEncoding, MAX_ROWS, limit},
+        list::{KeyEncoding, MAX_ROWS, limit, shown},
     },
 };
 use s3s::{
@@ -60,7 +60,7 @@ pub(in crate::s3) async fn list_parts(
     Ok(S3Response::new(ListPartsOutput {
         parts: Some(parts.collect()),
         is_truncated: Some(truncated),
-        max_parts: Some(limit as i32),
+        max_parts: Some(shown(limit)),
         part_number_marker: Some(marker),
         next_part_number_marker: Some(next),
         bucket: Some(input.bucket),
@@ -114,7 +114,7 @@ pub(in crate::s3) async fn list_multipart_uploads(
         delimiter: input.delimiter.filter(|text| !text.is_empty()).map(|text| encoding.encode(&text)),
         key_marker: Some(encoding.encode(&input.key_marker.unwrap_or_default())),
         upload_id_marker: Some(input.upload_id_marker.unwrap_or_default()),
-        max_uploads: Some(limit as i32),
+        max_uploads: Some(shown(limit)),
         encoding_type: input.encoding_type,
         is_truncated: Some(page.truncated),
         ..ListMultipartUploadsOutput::default()

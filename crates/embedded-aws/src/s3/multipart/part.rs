@@ -21,7 +21,10 @@ use bytes::Bytes;
 use futures::Stream;
 use s3s::{
     S3Request, S3Response, S3Result,
-    dto::{CopyPartResult, ETag, UploadPartCopyInput, UploadPartCopyOutput, UploadPartInput, UploadPartOutput},
+    dto::{
+        ChecksumAlgorithm, CopyPartResult, ETag, UploadPartCopyInput, UploadPartCopyOutput, UploadPartInput,
+        UploadPartOutput,
+    },
     s3_error,
 };
 use std::{ops::Range, sync::Arc};
@@ -39,7 +42,7 @@ pub(in crate::s3) async fn upload_part(
     let claim = checksum::claim(
         sent_checksums!(input),
         &headers,
-        input.checksum_algorithm.as_ref().map(|algorithm| algorithm.as_str()),
+        input.checksum_algorithm.as_ref().map(ChecksumAlgorithm::as_str),
     )?;
     check_declared(&named.upload, claim.as_ref())?;
     let claimed = claim.as_ref().map(Claim::algorithm);

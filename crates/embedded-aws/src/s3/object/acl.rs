@@ -5,12 +5,13 @@ use crate::s3::{Store, bucket_of, description::refuse_acl};
 use s3s::{
     S3Request, S3Response, S3Result,
     dto::{
-        GetBucketAclInput, GetBucketAclOutput, GetObjectAclInput, GetObjectAclOutput, Grant, Grantee, Owner,
-        Permission, PutBucketAclInput, PutBucketAclOutput, PutObjectAclInput, PutObjectAclOutput, Type,
+        BucketCannedACL, GetBucketAclInput, GetBucketAclOutput, GetObjectAclInput, GetObjectAclOutput, Grant, Grantee,
+        ObjectCannedACL, Owner, Permission, PutBucketAclInput, PutBucketAclOutput, PutObjectAclInput,
+        PutObjectAclOutput, Type,
     },
 };
 
-pub(in crate::s3) async fn get_bucket_acl(
+pub(in crate::s3) fn get_bucket_acl(
     store: &Store,
     request: S3Request<GetBucketAclInput>,
 ) -> S3Result<S3Response<GetBucketAclOutput>> {
@@ -19,7 +20,7 @@ pub(in crate::s3) async fn get_bucket_acl(
     Ok(S3Response::new(GetBucketAclOutput { grants: Some(vec![full_control(&owner)]), owner: Some(owner) }))
 }
 
-pub(in crate::s3) async fn put_bucket_acl(
+pub(in crate::s3) fn put_bucket_acl(
     store: &Store,
     request: S3Request<PutBucketAclInput>,
 ) -> S3Result<S3Response<PutBucketAclOutput>> {
@@ -33,11 +34,11 @@ pub(in crate::s3) async fn put_bucket_acl(
         input.grant_write.is_some(),
         input.grant_write_acp.is_some(),
     ];
-    refuse_acl(input.acl.as_ref().map(|acl| acl.as_str()), &grants)?;
+    refuse_acl(input.acl.as_ref().map(BucketCannedACL::as_str), &grants)?;
     Ok(S3Response::new(PutBucketAclOutput::default()))
 }
 
-pub(in crate::s3) async fn get_object_acl(
+pub(in crate::s3) fn get_object_acl(
     store: &Store,
     request: S3Request<GetObjectAclInput>,
 ) -> S3Result<S3Response<GetObjectAclOutput>> {
@@ -48,7 +49,7 @@ pub(in crate::s3) async fn get_object_acl(
     Ok(S3Response::new(GetObjectAclOutput { grants, owner: Some(owner), request_charged: None }))
 }
 
-pub(in crate::s3) async fn put_object_acl(
+pub(in crate::s3) fn put_object_acl(
     store: &Store,
     request: S3Request<PutObjectAclInput>,
 ) -> S3Result<S3Response<PutObjectAclOutput>> {
@@ -62,7 +63,7 @@ pub(in crate::s3) async fn put_object_acl(
         input.grant_write.is_some(),
         input.grant_write_acp.is_some(),
     ];
-    refuse_acl(input.acl.as_ref().map(|acl| acl.as_str()), &grants)?;
+    refuse_acl(input.acl.as_ref().map(ObjectCannedACL::as_str), &grants)?;
     Ok(S3Response::new(PutObjectAclOutput::default()))
 }
 

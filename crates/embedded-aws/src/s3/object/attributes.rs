@@ -3,7 +3,12 @@
 use super::get::{found_for_read, refuse_customer_key};
 use crate::{
     meta::{MetaError, lookup, record::Segment},
-    s3::{Store, blocking, checksum::show_checksum, clock},
+    s3::{
+        Store, blocking,
+        checksum::show_checksum,
+        clock,
+        list::{MAX_ROWS, shown},
+    },
 };
 use s3s::{
     S3Request, S3Response, S3Result,
@@ -56,11 +61,11 @@ pub(in crate::s3) async fn get_object_attributes(
         && let Some(count) = content.parts
     {
         let marker = input.part_number_marker.unwrap_or(0);
-        let limit = input.max_parts.unwrap_or(MAX_PARTS);
-        if marker < 0 || limit < 0 {
+        let limit = usize::try_from(input.max_parts.unwrap_or(MAX_PARTS)).unwrap_or(usize::MAX);
+        if marker < 0 || input.max_parts.is_some_and(|limit| limit < 0) {
             return Err(s3_error!(InvalidArgument, "The part number marker and the number of parts are not negative"));
         }
-        let limit = limit.min(MAX_PARTS);
+        let limit = limit.min(MAX_ROWS);
         let snapshot = store.snapshot()?;
         let sequence = found.version.sequence;
         let (rows, truncated) = blocking(move || {
@@ -72,7 +77,7 @@ pub(in crate::s3) async fn get_object_attributes(
                 if number <= marker {
                     continue;
                 }
-                if rows.len() as i32 >= limit {
+                if rows.len() >= limit {
                     truncated = true;
                     break;
                 }
@@ -94,7 +99,7 @@ pub(in crate::s3) async fn get_object_attributes(
         });
         output.object_parts = Some(GetObjectAttributesParts {
             is_truncated: Some(truncated),
-            max_parts: Some(limit),
+            max_parts: Some(shown(limit)),
             next_part_number_marker: Some(last),
             part_number_marker: Some(marker),
             parts: has_checksums.then(|| parts.collect()),

@@ -13,6 +13,7 @@ use s3s::{
 
 /// The conditions of a read or of a copy's source.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_field_names, reason = "they are the headers' names")]
 pub(in crate::s3) struct Conditions {
     pub(in crate::s3) if_match: Option<ETagCondition>,
     pub(in crate::s3) if_none_match: Option<ETagCondition>,

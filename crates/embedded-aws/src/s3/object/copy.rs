@@ -58,12 +58,12 @@ pub(in crate::s3) async fn copy_object(
         ));
     }
     let replaces_metadata = replaces(
-        input.metadata_directive.as_ref().map(|directive| directive.as_str()),
+        input.metadata_directive.as_ref().map(MetadataDirective::as_str),
         MetadataDirective::REPLACE,
         MetadataDirective::COPY,
     )?;
     let replaces_tags = replaces(
-        input.tagging_directive.as_ref().map(|directive| directive.as_str()),
+        input.tagging_directive.as_ref().map(TaggingDirective::as_str),
         TaggingDirective::REPLACE,
         TaggingDirective::COPY,
     )?;

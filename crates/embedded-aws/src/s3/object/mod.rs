@@ -86,13 +86,11 @@ pub(super) fn find(
             s3_error!(NoSuchVersion, "The specified version does not exist.")
         });
     };
-    match version.content.take() {
-        Some(content) => Ok(Found { place, versioning: record.versioning, version, content }),
-        None => {
-            may_know_absence(store, bucket, extensions)?;
-            Err(marker_error(&version, wanted))
-        }
+    if let Some(content) = version.content.take() {
+        return Ok(Found { place, versioning: record.versioning, version, content });
     }
+    may_know_absence(store, bucket, extensions)?;
+    Err(marker_error(&version, wanted))
 }
 
 /// Without `s3:ListBucket`, S3 does not tell an absent key from a forbidden one.

@@ -19,7 +19,7 @@ use crate::{
 use axum::http::HeaderMap;
 use s3s::{
     S3Request, S3Response, S3Result,
-    dto::{ChecksumType, ETag, PutObjectInput, PutObjectOutput},
+    dto::{ChecksumAlgorithm, ChecksumType, ETag, PutObjectInput, PutObjectOutput},
     s3_error,
 };
 
@@ -38,7 +38,7 @@ pub(in crate::s3) async fn put_object(
     let claim = checksum::claim(
         sent_checksums!(input),
         &headers,
-        input.checksum_algorithm.as_ref().map(|algorithm| algorithm.as_str()),
+        input.checksum_algorithm.as_ref().map(ChecksumAlgorithm::as_str),
     )?;
     let claims =
         Claims { md5: ingest::content_md5(input.content_md5.as_deref())?, checksum: claim, trailers: trailing_headers };

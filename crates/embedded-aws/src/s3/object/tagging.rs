@@ -17,7 +17,7 @@ use s3s::{
     },
 };
 
-pub(in crate::s3) async fn get_object_tagging(
+pub(in crate::s3) fn get_object_tagging(
     store: &Store,
     request: S3Request<GetObjectTaggingInput>,
 ) -> S3Result<S3Response<GetObjectTaggingOutput>> {

@@ -1,0 +1,162 @@
+//! Buckets and their configuration through the SDK.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use aws_sdk_s3::types::{
+    AbortIncompleteMultipartUpload, BucketCannedAcl, BucketLifecycleConfiguration, BucketLocationConstraint,
+    CreateBucketConfiguration, ExpirationStatus, LifecycleExpiration, LifecycleRule, LifecycleRuleFilter,
+    ObjectOwnership, OwnershipControls, OwnershipControlsRule, PublicAccessBlockConfiguration, ServerSideEncryption,
+    Tag, Tagging, Transition, TransitionStorageClass,
+};
+use support::{Endpoint, code, status};
+
+#[tokio::test]
+async fn a_new_bucket_is_private_and_encrypted() {
+    let endpoint = Endpoint::start().await;
+    endpoint.bucket("models").await;
+    let s3 = &endpoint.s3;
+    assert_eq!(s3.head_bucket().bucket("models").send().await.unwrap().bucket_region(), Some("us-east-1"));
+    assert_eq!(s3.get_bucket_location().bucket("models").send().await.unwrap().location_constraint(), None);
+    assert_eq!(s3.get_bucket_versioning().bucket("models").send().await.unwrap().status(), None);
+    let block = s3.get_public_access_block().bucket("models").send().await.unwrap();
+    let block = block.public_access_block_configuration().unwrap();
+    let all = [
+        block.block_public_acls(),
+        block.ignore_public_acls(),
+        block.block_public_policy(),
+        block.restrict_public_buckets(),
+    ];
+    assert_eq!(all, [Some(true); 4]);
+    let controls = s3.get_bucket_ownership_controls().bucket("models").send().await.unwrap();
+    let rule = &controls.ownership_controls().unwrap().rules()[0];
+    assert_eq!(rule.object_ownership(), &ObjectOwnership::BucketOwnerEnforced);
+    let encryption = s3.get_bucket_encryption().bucket("models").send().await.unwrap();
+    let rule = &encryption.server_side_encryption_configuration().unwrap().rules()[0];
+    let default = rule.apply_server_side_encryption_by_default().unwrap();
+    assert_eq!(default.sse_algorithm(), &ServerSideEncryption::Aes256);
+    assert_eq!(code(s3.get_bucket_policy().bucket("models").send().await), "NoSuchBucketPolicy");
+    assert_eq!(code(s3.get_bucket_tagging().bucket("models").send().await), "NoSuchTagSet");
+    let lifecycle = s3.get_bucket_lifecycle_configuration().bucket("models").send().await;
+    assert_eq!(code(lifecycle), "NoSuchLifecycleConfiguration");
+    assert_eq!(code(s3.get_bucket_cors().bucket("models").send().await), "NoSuchCORSConfiguration");
+    assert_eq!(s3.get_bucket_acl().bucket("models").send().await.unwrap().grants().len(), 1);
+    assert!(s3.get_bucket_logging().bucket("models").send().await.unwrap().logging_enabled().is_none());
+}
+
+#[tokio::test]
+async fn creation_has_aws_rules() {
+    let endpoint = Endpoint::start().await;
+    let s3 = &endpoint.s3;
+    endpoint.bucket("models").await;
+    assert_eq!(code(s3.create_bucket().bucket("models").send().await), "BucketAlreadyOwnedByYou");
+    assert_eq!(code(s3.create_bucket().bucket("Bad_Name").send().await), "InvalidBucketName");
+    let elsewhere = CreateBucketConfiguration::builder().location_constraint(BucketLocationConstraint::EuCentral1);
+    let elsewhere = s3.create_bucket().bucket("other").create_bucket_configuration(elsewhere.build()).send().await;
+    assert_eq!(code(elsewhere), "IllegalLocationConstraintException");
+    let public = s3.create_bucket().bucket("other").acl(BucketCannedAcl::PublicRead).send().await;
+    assert_eq!(code(public), "AccessControlListNotSupported");
+    let writer = s3.create_bucket().bucket("other").object_ownership(ObjectOwnership::ObjectWriter).send().await;
+    assert_eq!(status(writer), 501);
+    assert_eq!(status(s3.head_bucket().bucket("other").send().await), 404);
+    let enforced = s3.create_bucket().bucket("other").object_ownership(ObjectOwnership::BucketOwnerEnforced);
+    enforced.acl(BucketCannedAcl::Private).send().await.unwrap();
+}
+
+#[tokio::test]
+async fn only_an_empty_bucket_can_be_deleted() {
+    let endpoint = Endpoint::start().await;
+    endpoint.versioned_bucket("models").await;
+    let s3 = &endpoint.s3;
+    let version = endpoint.put("models", "k", "x").await.unwrap();
+    let marker = s3.delete_object().bucket("models").key("k").send().await.unwrap();
+    assert_eq!(code(s3.delete_bucket().bucket("models").send().await), "BucketNotEmpty");
+    for id in [&version, marker.version_id().unwrap()] {
+        s3.delete_object().bucket("models").key("k").version_id(id).send().await.unwrap();
+    }
+    s3.delete_bucket().bucket("models").send().await.unwrap();
+    assert_eq!(status(s3.head_bucket().bucket("models").send().await), 404);
+    assert_eq!(code(s3.delete_bucket().bucket("models").send().await), "NoSuchBucket");
+    endpoint.bucket("models").await;
+    let fresh = s3.get_bucket_versioning().bucket("models").send().await.unwrap();
+    assert_eq!(fresh.status(), None, "nothing of the old bucket comes back");
+}
+
+#[tokio::test]
+async fn policies_are_checked_when_they_are_put() {
+    let endpoint = Endpoint::start().await;
+    endpoint.bucket("models").await;
+    let s3 = &endpoint.s3;
+    let statement = |effect: &str| {
+        format!(
+            r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"{effect}","Principal":"*","Action":"s3:GetObject","Resource":"arn:aws:s3:::models/*"}}]}}"#
+        )
+    };
+    let put = |policy: String| s3.put_bucket_policy().bucket("models").policy(policy).send();
+    assert_eq!(code(put("{}".to_owned()).await), "MalformedPolicy");
+    assert_eq!(code(put(statement("Allow")).await), "AccessDenied", "public policies are blocked");
+    let deny = statement("Deny");
+    put(deny.clone()).await.unwrap();
+    assert_eq!(s3.get_bucket_policy().bucket("models").send().await.unwrap().policy(), Some(deny.as_str()));
+    let public = s3.get_bucket_policy_status().bucket("models").send().await.unwrap();
+    assert_eq!(public.policy_status().unwrap().is_public(), Some(false));
+    s3.delete_bucket_policy().bucket("models").send().await.unwrap();
+    let open = PublicAccessBlockConfiguration::builder().block_public_acls(true).build();
+    s3.put_public_access_block().bucket("models").public_access_block_configuration(open).send().await.unwrap();
+    put(statement("Allow")).await.unwrap();
+    let public = s3.get_bucket_policy_status().bucket("models").send().await.unwrap();
+    assert_eq!(public.policy_status().unwrap().is_public(), Some(true));
+    s3.delete_public_access_block().bucket("models").send().await.unwrap();
+    let absent = s3.get_public_access_block().bucket("models").send().await;
+    assert_eq!(code(absent), "NoSuchPublicAccessBlockConfiguration");
+}
+
+#[tokio::test]
+async fn configuration_reads_back_after_a_restart() {
+    let endpoint = Endpoint::start().await;
+    endpoint.bucket("models").await;
+    let rule = LifecycleRule::builder()
+        .id("uploads")
+        .status(ExpirationStatus::Enabled)
+        .filter(LifecycleRuleFilter::builder().prefix("").build())
+        .abort_incomplete_multipart_upload(AbortIncompleteMultipartUpload::builder().days_after_initiation(7).build())
+        .expiration(LifecycleExpiration::builder().expired_object_delete_marker(true).build())
+        .build()
+        .unwrap();
+    let lifecycle = BucketLifecycleConfiguration::builder().rules(rule.clone()).build().unwrap();
+    let put = endpoint.s3.put_bucket_lifecycle_configuration().bucket("models");
+    put.lifecycle_configuration(lifecycle).send().await.unwrap();
+    let tagging = Tagging::builder().tag_set(Tag::builder().key("spec").value("3").build().unwrap()).build().unwrap();
+    endpoint.s3.put_bucket_tagging().bucket("models").tagging(tagging).send().await.unwrap();
+    let controls = OwnershipControlsRule::builder().object_ownership(ObjectOwnership::BucketOwnerEnforced);
+    let controls = OwnershipControls::builder().rules(controls.build().unwrap()).build().unwrap();
+    let put = endpoint.s3.put_bucket_ownership_controls().bucket("models").ownership_controls(controls);
+    put.send().await.unwrap();
+
+    let endpoint = endpoint.restart().await;
+    let lifecycle = endpoint.s3.get_bucket_lifecycle_configuration().bucket("models").send().await.unwrap();
+    assert_eq!(lifecycle.rules(), [rule]);
+    let tags = endpoint.s3.get_bucket_tagging().bucket("models").send().await.unwrap();
+    assert_eq!(tags.tag_set()[0].value(), "3");
+    endpoint.s3.delete_bucket_lifecycle().bucket("models").send().await.unwrap();
+    let absent = endpoint.s3.get_bucket_lifecycle_configuration().bucket("models").send().await;
+    assert_eq!(code(absent), "NoSuchLifecycleConfiguration");
+}
+
+#[tokio::test]
+async fn lifecycle_rules_that_cannot_be_carried_out_are_refused() {
+    let endpoint = Endpoint::start().await;
+    endpoint.bucket("models").await;
+    let put = async |rule: LifecycleRule| {
+        let lifecycle = BucketLifecycleConfiguration::builder().rules(rule).build().unwrap();
+        let put = endpoint.s3.put_bucket_lifecycle_configuration().bucket("models");
+        put.lifecycle_configuration(lifecycle).send().await
+    };
+    let rule =
+        || LifecycleRule::builder().status(ExpirationStatus::Enabled).filter(LifecycleRuleFilter::builder().build());
+    assert_eq!(code(put(rule().build().unwrap()).await), "InvalidRequest");
+    let abort = AbortIncompleteMultipartUpload::builder().days_after_initiation(0).build();
+    assert_eq!(code(put(rule().abort_incomplete_multipart_upload(abort).build().unwrap()).await), "InvalidArgument");
+    let transition = Transition::builder().days(30).storage_class(TransitionStorageClass::Glacier).build();
+    assert_eq!(status(put(rule().transitions(transition).build().unwrap()).await), 501);
+}
