@@ -5,9 +5,9 @@
 //! [`config`] and [`app`] (how it all starts), [`cli`] (the commands). `docs/ARCHITECTURE.md` is the map.
 
 pub mod access;
-//pub mod app;
+pub mod app;
 pub mod catalog;
-//pub mod cli;
+pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod http;

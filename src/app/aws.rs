@@ -18,7 +18,6 @@ use super::BackEndError;
 const POOL_IDLE: Duration = Duration::from_secs(15);
 
 /// Defaults of the SDK are pinned: a new release must not change retries or time limits silently.
-#[expect(deprecated, reason = "a pinned behaviour version is always marked as older than the latest")]
 pub(super) fn behavior() -> BehaviorVersion {
     BehaviorVersion::v2026_01_12()
 }
@@ -37,11 +36,8 @@ pub(super) struct Common {
 pub(super) fn http_client(ca: Option<&Path>) -> Result<(SharedHttpClient, SharedHttpConnector), BackEndError> {
     let provider = || tls::Provider::Rustls(CryptoMode::AwsLc);
     let trust = trust(ca)?;
-    let pooled = Builder::new()
-        .pool_idle_timeout(POOL_IDLE)
-        .tls_provider(provider())
-        .tls_context(trust.clone())
-        .build_https();
+    let pooled =
+        Builder::new().pool_idle_timeout(POOL_IDLE).tls_provider(provider()).tls_context(trust.clone()).build_https();
     let direct = Connector::builder().tls_provider(provider()).tls_context(trust).build();
     Ok((pooled, SharedHttpConnector::new(direct)))
 }
@@ -107,10 +103,7 @@ impl Common {
             .credentials_provider(self.credentials.clone())
             .http_client(self.http.clone());
         config.set_endpoint_url(self.kms_endpoint.clone());
-        let config = config
-            .timeout_config(control_timeouts())
-            .retry_config(RetryConfig::standard())
-            .build();
+        let config = config.timeout_config(control_timeouts()).retry_config(RetryConfig::standard()).build();
         aws_sdk_kms::Client::from_conf(config)
     }
 

@@ -207,8 +207,7 @@ impl BackEnd {
     }
 
     pub(super) async fn outputs(&self, config: &Config) -> Result<Outputs, BackEndError> {
-        let provisioned =
-            provision::provision(&self.provisioning_clients(), &self.wanted(config), Mode::Off).await?;
+        let provisioned = provision::provision(&self.provisioning_clients(), &self.wanted(config), Mode::Off).await?;
         Ok(provisioned.outputs)
     }
 

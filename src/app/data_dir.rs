@@ -43,8 +43,7 @@ impl DataDir {
     pub(super) fn lock(path: &Path) -> Result<Self, DataDirError> {
         let io = |source| DataDirError::Io { path: path.to_owned(), source };
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io)?;
-        let lock =
-            OpenOptions::new().write(true).create(true).truncate(false).open(path.join("lock")).map_err(io)?;
+        let lock = OpenOptions::new().write(true).create(true).truncate(false).open(path.join("lock")).map_err(io)?;
         match lock.try_lock() {
             // The number is for people: who has the directory.
             Ok(()) => write_pid(&lock).map(|()| Self { path: path.to_owned(), _lock: lock }).map_err(io),

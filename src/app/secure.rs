@@ -73,7 +73,7 @@ pub(super) async fn secure(
         gate,
         outputs: provisioned.outputs,
         changes: provisioned.changes_made,
-        remarks: findings.iter().filter(|finding| finding.status != Status::Passed).map(remark).collect(),
+        remarks: remarks(&findings),
         proof_is_due,
     })
 }
@@ -117,6 +117,14 @@ fn refuse_if_unsafe(findings: &[Finding]) -> Result<(), SecureError> {
     let failed = findings.iter().filter(|f| f.effect == Effect::Blocking && f.status == Status::Failed);
     let failed: Vec<String> = failed.map(remark).collect();
     if failed.is_empty() { Ok(()) } else { Err(SecureError::Unsafe(failed)) }
+}
+
+/// What the operator should look at; what cannot be verified here is only logged.
+fn remarks(findings: &[Finding]) -> Vec<String> {
+    for finding in findings.iter().filter(|finding| finding.status == Status::NotVerifiable) {
+        tracing::info!("posture: {}", remark(finding));
+    }
+    findings.iter().filter(|finding| finding.status == Status::Failed).map(remark).collect()
 }
 
 fn remark(finding: &Finding) -> String {

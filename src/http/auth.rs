@@ -52,10 +52,14 @@ fn unauthorized(detail: &str) -> ApiError {
         .with_header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer, Basic realm=\"strongroom\""))
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Caller {
+/// The caller whom [`require_caller`] let in.
+#[derive(Debug)]
+pub(super) struct Authenticated(pub(super) Caller);
+
+impl<S: Send + Sync> FromRequestParts<S> for Authenticated {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        parts.extensions.get::<Self>().cloned().ok_or_else(|| unauthorized("the route needs a caller"))
+        parts.extensions.get::<Caller>().cloned().map(Self).ok_or_else(|| unauthorized("the route needs a caller"))
     }
 }

@@ -6,6 +6,7 @@ mod door;
 mod house;
 mod openapi;
 mod outside;
+mod provision;
 mod reads;
 mod start;
 mod support;

@@ -9,8 +9,8 @@ use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::access::Caller;
 use crate::domain::Integrity;
+use crate::http::auth::Authenticated;
 use crate::http::digest::{REPR_DIGEST, repr_digest};
 use crate::http::extract::{ClientSeat, File, Query, Version};
 use crate::http::page::{PageQuery, PageView, cursor};
@@ -69,7 +69,7 @@ impl From<FileRow> for FileView {
 )]
 pub(crate) async fn list_files(
     State(registry): State<Registry>,
-    caller: Caller,
+    Authenticated(caller): Authenticated,
     Version { model, version }: Version,
     Query(page): Query<PageQuery>,
 ) -> Result<Json<PageView<FileView>>, ApiError> {
@@ -131,7 +131,7 @@ pub(crate) enum Via {
 )]
 pub(crate) async fn download(
     State(registry): State<Registry>,
-    caller: Caller,
+    Authenticated(caller): Authenticated,
     ClientSeat(seat): ClientSeat,
     File { model, version, path }: File,
     Query(query): Query<DownloadQuery>,
@@ -201,7 +201,7 @@ pub(crate) async fn download(
 )]
 pub(crate) async fn head(
     State(registry): State<Registry>,
-    caller: Caller,
+    Authenticated(caller): Authenticated,
     File { model, version, path }: File,
     _query: Query<DownloadQuery>,
     headers: HeaderMap,

@@ -5,7 +5,8 @@ use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::access::{Caller, Role};
+use crate::access::Role;
+use crate::http::auth::Authenticated;
 use crate::http::problem::Problem;
 use crate::registry::Registry;
 
@@ -30,7 +31,10 @@ pub(crate) struct OutputsView {
     responses((status = 200, body = OutputsView), (status = 401, body = Problem)),
     security(("bearer" = []), ("basic" = []))
 )]
-pub(crate) async fn outputs(State(registry): State<Registry>, caller: Caller) -> Json<OutputsView> {
+pub(crate) async fn outputs(
+    State(registry): State<Registry>,
+    Authenticated(caller): Authenticated,
+) -> Json<OutputsView> {
     let outputs = registry.outputs(&caller);
     Json(OutputsView {
         bucket: outputs.bucket.clone(),
@@ -57,6 +61,6 @@ pub(crate) struct WhoamiView {
     responses((status = 200, body = WhoamiView), (status = 401, body = Problem)),
     security(("bearer" = []), ("basic" = []))
 )]
-pub(crate) async fn whoami(caller: Caller) -> Json<WhoamiView> {
+pub(crate) async fn whoami(Authenticated(caller): Authenticated) -> Json<WhoamiView> {
     Json(WhoamiView { principal: caller.principal, role: caller.role })
 }

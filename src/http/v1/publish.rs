@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::versions::VersionView;
-use crate::access::Caller;
 use crate::domain::ModelRef;
+use crate::http::auth::Authenticated;
 use crate::http::extract::{Model, Query};
 use crate::http::problem::{ApiError, Problem};
 use crate::http::{body, digest};
@@ -71,7 +71,7 @@ pub(crate) struct UnderwayView {
 )]
 pub(crate) async fn publish_version(
     State(registry): State<Registry>,
-    caller: Caller,
+    Authenticated(caller): Authenticated,
     Model(model): Model,
     Query(query): Query<PublishQuery>,
     headers: HeaderMap,

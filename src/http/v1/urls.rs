@@ -10,8 +10,8 @@ use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::access::Caller;
 use crate::domain::FilePath;
+use crate::http::auth::Authenticated;
 use crate::http::extract::{ClientSeat, Json, Version};
 use crate::http::page::{bounded_limit, cursor, read_cursor};
 use crate::http::problem::{ApiError, Problem};
@@ -102,7 +102,7 @@ impl From<FileUrl> for UrlView {
 )]
 pub(crate) async fn download_urls(
     State(registry): State<Registry>,
-    caller: Caller,
+    Authenticated(caller): Authenticated,
     ClientSeat(seat): ClientSeat,
     Version { model, version }: Version,
     Json(request): Json<UrlsRequest>,

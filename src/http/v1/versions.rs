@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use super::files::FileView;
 use crate::access::Caller;
 use crate::domain::Integrity;
+use crate::http::auth::Authenticated;
 use crate::http::extract::{Model, Query, Version};
 use crate::http::page::{PageQuery, PageView, cursor};
 use crate::http::problem::{ApiError, Problem};
@@ -108,7 +109,7 @@ impl VersionView {
 )]
 pub(crate) async fn list_versions(
     State(registry): State<Registry>,
-    caller: Caller,
+    Authenticated(caller): Authenticated,
     Model(model): Model,
     Query(page): Query<PageQuery>,
 ) -> Result<Json<PageView<VersionSummary>>, ApiError> {
@@ -139,7 +140,7 @@ pub(crate) async fn list_versions(
 )]
 pub(crate) async fn get_version(
     State(registry): State<Registry>,
-    caller: Caller,
+    Authenticated(caller): Authenticated,
     Version { model, version }: Version,
 ) -> Result<Json<VersionView>, ApiError> {
     let version = registry.version(&caller, &model, &version).await?;

@@ -1,0 +1,611 @@
+//! Provisioning against the embedded endpoint and against servers that others wrote: made once, mended, proven.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use aws_sdk_kms::types::KeyState;
+use aws_sdk_s3::config::interceptors::{
+    BeforeDeserializationInterceptorContextRef, BeforeTransmitInterceptorContextRef,
+};
+use aws_sdk_s3::config::retry::RetryConfig;
+use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::interceptors::Intercept;
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::config_bag::ConfigBag;
+use embedded_aws::EmbeddedAws;
+use strongroom::provision::observe::Setting;
+use strongroom::provision::plan::Unplannable;
+use strongroom::provision::{
+    self, BackEnd, ClaimId, Clients, Finding, KeyWish, Mode, ProvisionError, Provisioned, Status, Wanted,
+};
+use tempfile::TempDir;
+
+use crate::support::outside::{Outside, seaweedfs_with_localstack};
+
+const REGION: &str = "us-east-1";
+
+/// An account of its own: the embedded endpoint in a directory that ends with it.
+struct Account {
+    endpoint: String,
+    keys: Credentials,
+    _server: EmbeddedAws,
+    _dir: TempDir,
+}
+
+/// A process that dies at one of its changes.
+#[derive(Debug, Clone)]
+struct Death {
+    /// Changes that still go through.
+    left: Arc<AtomicUsize>,
+    /// From then on nothing is sent at all.
+    dead: Arc<AtomicBool>,
+    /// Whether the fatal change reaches the server, and only its answer is lost.
+    after_sending: bool,
+}
+
+impl Account {
+    async fn new() -> Self {
+        let dir = TempDir::new().unwrap();
+        let mut config = embedded_aws::Config::new(dir.path());
+        config.listen = "127.0.0.1:0".parse().unwrap();
+        REGION.clone_into(&mut config.region);
+        let server = EmbeddedAws::start(config).await.unwrap();
+        let pair = server.credentials();
+        let keys = Credentials::new(pair.access_key(), pair.secret_key(), None, None, "test");
+        Self { endpoint: format!("http://{}", server.addr()), keys, _server: server, _dir: dir }
+    }
+
+    fn clients(&self) -> Clients {
+        self.clients_that(None)
+    }
+
+    fn clients_that(&self, die: Option<Death>) -> Clients {
+        let mut s3 = aws_sdk_s3::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(REGION))
+            .endpoint_url(&self.endpoint)
+            .force_path_style(true)
+            .credentials_provider(self.keys.clone())
+            .retry_config(RetryConfig::disabled());
+        let mut kms = aws_sdk_kms::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(REGION))
+            .endpoint_url(&self.endpoint)
+            .credentials_provider(self.keys.clone())
+            .retry_config(RetryConfig::disabled());
+        if let Some(death) = die {
+            s3 = s3.interceptor(death.clone());
+            kms = kms.interceptor(death);
+        }
+        let anonymous = aws_sdk_s3::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(REGION))
+            .endpoint_url(&self.endpoint)
+            .force_path_style(true)
+            .allow_no_auth()
+            .build();
+        Clients {
+            s3: aws_sdk_s3::Client::from_conf(s3.build()),
+            kms: aws_sdk_kms::Client::from_conf(kms.build()),
+            anonymous: Some(aws_sdk_s3::Client::from_conf(anonymous)),
+        }
+    }
+
+    async fn provision(&self, wanted: &Wanted, mode: Mode) -> Result<Provisioned, ProvisionError> {
+        provision::provision(&self.clients(), wanted, mode).await
+    }
+
+    /// The keys that carry the alias of a bucket in their tags, by state.
+    async fn keys_made_for(&self, wanted: &Wanted) -> BTreeMap<String, KeyState> {
+        let KeyWish::Alias(alias) = &wanted.key else { panic!("a key of our own") };
+        let kms = self.clients().kms;
+        let mut found = BTreeMap::new();
+        let mut pages = kms.list_keys().into_paginator().send();
+        while let Some(page) = pages.next().await {
+            for key in page.unwrap().keys() {
+                let id = key.key_id().unwrap();
+                let tags = kms.list_resource_tags().key_id(id).send().await.unwrap();
+                if tags.tags().iter().any(|tag| tag.tag_value() == alias) {
+                    let described = kms.describe_key().key_id(id).send().await.unwrap();
+                    let state = described.key_metadata().unwrap().key_state().unwrap().clone();
+                    found.insert(key.key_arn().unwrap().to_owned(), state);
+                }
+            }
+        }
+        found
+    }
+}
+
+impl Death {
+    fn after(changes: usize, after_sending: bool) -> Self {
+        Self { left: Arc::new(AtomicUsize::new(changes)), dead: Arc::default(), after_sending }
+    }
+
+    /// Kills the process when this request is one change too many.
+    fn before(&self, request: &HttpRequest) -> Result<(), BoxError> {
+        self.answer()?;
+        let reads = match request.headers().get("x-amz-target") {
+            Some(target) => ["Describe", "List", "Get"].iter().any(|verb| target.contains(&format!(".{verb}"))),
+            None => matches!(request.method(), "GET" | "HEAD"),
+        };
+        if !reads {
+            match self.left.load(Ordering::SeqCst) {
+                0 => self.dead.store(true, Ordering::SeqCst),
+                left => self.left.store(left - 1, Ordering::SeqCst),
+            }
+        }
+        if self.after_sending { Ok(()) } else { self.answer() }
+    }
+
+    fn answer(&self) -> Result<(), BoxError> {
+        if self.dead.load(Ordering::SeqCst) { Err("the process is dead".into()) } else { Ok(()) }
+    }
+}
+
+impl Intercept for Death {
+    fn name(&self) -> &'static str {
+        "Death"
+    }
+
+    fn read_before_transmit(
+        &self,
+        context: &BeforeTransmitInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        self.before(context.request())
+    }
+
+    fn read_after_transmit(
+        &self,
+        _: &BeforeDeserializationInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        self.answer()
+    }
+}
+
+fn wanted(bucket: &str) -> Wanted {
+    Wanted::new(bucket, REGION, BackEnd::Embedded)
+}
+
+fn standing(findings: &[Finding], status: Status) -> BTreeSet<ClaimId> {
+    findings.iter().filter(|finding| finding.status == status).map(|finding| finding.claim).collect()
+}
+
+fn told(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+#[tokio::test]
+async fn first_run_makes_everything_and_the_second_nothing() {
+    let account = Account::new().await;
+    let wanted = wanted("fresh");
+    let preview = provision::preview(&account.clients(), &wanted, Mode::Create).await.unwrap();
+    let made = account.provision(&wanted, Mode::Create).await.unwrap();
+
+    let foreseen: Vec<String> = preview.iter().map(ToString::to_string).collect();
+    assert_eq!(made.changes_made, foreseen);
+    assert_eq!(standing(&made.findings, Status::Failed), BTreeSet::new());
+    assert_eq!(standing(&made.findings, Status::NotVerifiable), BTreeSet::from([ClaimId::KeyPolicyLimits]));
+    assert_eq!(made.unsupported, []);
+    assert_eq!((made.outputs.bucket.as_str(), made.outputs.region.as_str()), ("fresh", REGION));
+    assert_eq!(made.outputs.key_alias.as_deref(), Some("alias/fresh"));
+
+    let Clients { s3, kms, .. } = account.clients();
+    let policy = s3.get_bucket_policy().bucket("fresh").send().await.unwrap();
+    assert_eq!(policy.policy(), Some(made.spec.policy.render().as_str()));
+    let key = kms.describe_key().key_id("alias/fresh").send().await.unwrap();
+    let key = key.key_metadata().unwrap();
+    assert_eq!(key.arn(), Some(made.outputs.key_arn.as_str()));
+    assert_eq!(key.description(), Some("KMS key for S3 machine learning artifacts"));
+
+    for mode in [Mode::Create, Mode::Repair, Mode::Verify, Mode::Off] {
+        let again = account.provision(&wanted, mode).await.unwrap();
+        assert_eq!(again.changes_made, Vec::<String>::new(), "{mode}");
+        assert_eq!(again.outputs, made.outputs);
+    }
+    let posture = provision::posture(&account.clients(), &wanted, &made.spec).await;
+    assert_eq!(posture, made.findings);
+}
+
+#[tokio::test]
+async fn nothing_is_made_by_a_run_that_only_looks() {
+    let account = Account::new().await;
+    let wanted = wanted("nothing-yet");
+    let error = account.provision(&wanted, Mode::Verify).await.unwrap_err();
+    assert!(matches!(error, ProvisionError::BucketMissing { .. }), "{}", told(&error));
+    assert!(account.provision(&wanted, Mode::Off).await.is_err());
+    assert_eq!(account.keys_made_for(&wanted).await, BTreeMap::new());
+}
+
+#[tokio::test]
+async fn process_may_die_at_any_change_and_the_next_run_completes_the_same_bucket() {
+    let account = Account::new().await;
+    let clean = account.provision(&wanted("clean"), Mode::Create).await.unwrap();
+    let steps = clean.changes_made.len();
+    for after_sending in [false, true] {
+        for changes in 0..steps {
+            let wanted = wanted(&format!("dead-{}-{changes}", if after_sending { "after" } else { "before" }));
+            let dying = account.clients_that(Some(Death::after(changes, after_sending)));
+            provision::provision(&dying, &wanted, Mode::Create).await.unwrap_err();
+
+            let made = account.provision(&wanted, Mode::Create).await.unwrap();
+
+            assert_eq!(standing(&made.findings, Status::Failed), BTreeSet::new(), "{}", wanted.bucket);
+            assert_eq!(standing(&made.findings, Status::Passed), standing(&clean.findings, Status::Passed));
+            let keys = account.keys_made_for(&wanted).await;
+            assert_eq!(keys, BTreeMap::from([(made.outputs.key_arn.clone(), KeyState::Enabled)]), "{}", wanted.bucket);
+            assert_eq!(provision::preview(&account.clients(), &wanted, Mode::Repair).await.unwrap(), []);
+        }
+    }
+}
+
+#[tokio::test]
+async fn replicas_that_race_end_with_one_key_and_no_live_second() {
+    let account = Account::new().await;
+    let wanted = wanted("race");
+    let run = || account.provision(&wanted, Mode::Create);
+    let (a, b, c, d) = tokio::join!(run(), run(), run(), run());
+    let arns: BTreeSet<String> = [a, b, c, d].into_iter().map(|made| made.unwrap().outputs.key_arn).collect();
+    assert_eq!(arns.len(), 1, "{arns:?}");
+    for (arn, state) in account.keys_made_for(&wanted).await {
+        let expected = if arns.contains(&arn) { KeyState::Enabled } else { KeyState::PendingDeletion };
+        assert_eq!(state, expected, "{arn}");
+    }
+    assert_eq!(provision::preview(&account.clients(), &wanted, Mode::Repair).await.unwrap(), []);
+}
+
+/// What is done to a bucket behind our back.
+#[derive(Debug, Clone, Copy)]
+enum Harm {
+    OpenPublicAccess,
+    AllowAcls,
+    OtherKey,
+    SuspendVersioning,
+    WeakenPolicy,
+    GrantByPolicy,
+    StretchLifecycle,
+    DropTags,
+    SlowRotation,
+}
+
+impl Harm {
+    const ALL: [Self; 9] = [
+        Self::OpenPublicAccess,
+        Self::AllowAcls,
+        Self::OtherKey,
+        Self::SuspendVersioning,
+        Self::WeakenPolicy,
+        Self::GrantByPolicy,
+        Self::StretchLifecycle,
+        Self::DropTags,
+        Self::SlowRotation,
+    ];
+
+    /// The claim that fails, and whether `create` may mend it because it then looks as if never set.
+    fn consequence(self) -> (Option<ClaimId>, bool) {
+        match self {
+            Self::OpenPublicAccess => (Some(ClaimId::PublicAccessBlocked), false),
+            Self::AllowAcls => (Some(ClaimId::AclsDisabled), false),
+            Self::OtherKey => (Some(ClaimId::DefaultEncryption), false),
+            Self::SuspendVersioning => (Some(ClaimId::Versioned), false),
+            Self::WeakenPolicy => (Some(ClaimId::EncryptionEnforced), false),
+            Self::GrantByPolicy => (Some(ClaimId::PolicyGrantsNothing), false),
+            Self::StretchLifecycle => (Some(ClaimId::MultipartExpires), false),
+            // An empty bucket is taken for ours when nobody else has marked it.
+            Self::DropTags => (Some(ClaimId::Tagged), true),
+            Self::SlowRotation => (Some(ClaimId::KeyRotates), false),
+        }
+    }
+
+    async fn inflict(self, clients: &Clients, made: &Provisioned) {
+        let bucket = made.outputs.bucket.as_str();
+        let s3 = &clients.s3;
+        match self {
+            Self::OpenPublicAccess => {
+                let open = aws_sdk_s3::types::PublicAccessBlockConfiguration::builder()
+                    .block_public_acls(true)
+                    .ignore_public_acls(true)
+                    .block_public_policy(false)
+                    .restrict_public_buckets(false)
+                    .build();
+                s3.put_public_access_block()
+                    .bucket(bucket)
+                    .public_access_block_configuration(open)
+                    .send()
+                    .await
+                    .unwrap();
+            }
+            Self::AllowAcls => {
+                let rule = aws_sdk_s3::types::OwnershipControlsRule::builder()
+                    .object_ownership(aws_sdk_s3::types::ObjectOwnership::BucketOwnerPreferred)
+                    .build()
+                    .unwrap();
+                let controls = aws_sdk_s3::types::OwnershipControls::builder().rules(rule).build().unwrap();
+                s3.put_bucket_ownership_controls().bucket(bucket).ownership_controls(controls).send().await.unwrap();
+            }
+            Self::OtherKey => {
+                let other = clients.kms.create_key().description("other").send().await.unwrap();
+                let default = aws_sdk_s3::types::ServerSideEncryptionByDefault::builder()
+                    .sse_algorithm(aws_sdk_s3::types::ServerSideEncryption::AwsKms)
+                    .kms_master_key_id(other.key_metadata().unwrap().arn().unwrap())
+                    .build()
+                    .unwrap();
+                let rule = aws_sdk_s3::types::ServerSideEncryptionRule::builder()
+                    .apply_server_side_encryption_by_default(default)
+                    .bucket_key_enabled(true)
+                    .build();
+                let all = aws_sdk_s3::types::ServerSideEncryptionConfiguration::builder().rules(rule).build().unwrap();
+                s3.put_bucket_encryption()
+                    .bucket(bucket)
+                    .server_side_encryption_configuration(all)
+                    .send()
+                    .await
+                    .unwrap();
+            }
+            Self::SuspendVersioning => {
+                let off = VersioningConfiguration::builder().status(BucketVersioningStatus::Suspended).build();
+                s3.put_bucket_versioning().bucket(bucket).versioning_configuration(off).send().await.unwrap();
+            }
+            Self::WeakenPolicy => {
+                let weak = made
+                    .spec
+                    .policy
+                    .render()
+                    .replace(made.spec.key.as_str(), "arn:aws:kms:us-east-1:000000000000:key/other");
+                s3.put_bucket_policy().bucket(bucket).policy(weak).send().await.unwrap();
+            }
+            Self::GrantByPolicy => {
+                // To one account, so that it is no public policy, which the public access block would refuse.
+                let account = made.spec.key.account();
+                let grant = format!(
+                    r#""Statement":[{{"Sid":"Open","Effect":"Allow","Principal":{{"AWS":"arn:aws:iam::{account}:root"}},"Action":"s3:GetObject","Resource":"arn:aws:s3:::{bucket}/*"}},"#
+                );
+                let open = made.spec.policy.render().replace(r#""Statement":["#, &grant);
+                s3.put_bucket_policy().bucket(bucket).policy(open).send().await.unwrap();
+            }
+            Self::StretchLifecycle => {
+                let mut rules =
+                    s3.get_bucket_lifecycle_configuration().bucket(bucket).send().await.unwrap().rules.unwrap();
+                rules[0].abort_incomplete_multipart_upload = Some(
+                    aws_sdk_s3::types::AbortIncompleteMultipartUpload::builder().days_after_initiation(70).build(),
+                );
+                let rules =
+                    aws_sdk_s3::types::BucketLifecycleConfiguration::builder().set_rules(Some(rules)).build().unwrap();
+                s3.put_bucket_lifecycle_configuration()
+                    .bucket(bucket)
+                    .lifecycle_configuration(rules)
+                    .send()
+                    .await
+                    .unwrap();
+            }
+            Self::DropTags => {
+                s3.delete_bucket_tagging().bucket(bucket).send().await.unwrap();
+            }
+            Self::SlowRotation => {
+                let key = made.outputs.key_arn.as_str();
+                clients.kms.enable_key_rotation().key_id(key).rotation_period_in_days(2000).send().await.unwrap();
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn drift_is_reported_in_create_and_mended_in_repair() {
+    let account = Account::new().await;
+    let clients = account.clients();
+    let wanted = wanted("drift");
+    let made = account.provision(&wanted, Mode::Create).await.unwrap();
+    for harm in Harm::ALL {
+        harm.inflict(&clients, &made).await;
+        let (claim, create_mends) = harm.consequence();
+        let failed: BTreeSet<ClaimId> = claim.into_iter().collect();
+
+        let seen = provision::posture(&clients, &wanted, &made.spec).await;
+        assert_eq!(standing(&seen, Status::Failed), failed, "{harm:?}");
+
+        let looked = account.provision(&wanted, Mode::Verify).await.unwrap();
+        assert_eq!(standing(&looked.findings, Status::Failed), failed, "{harm:?}");
+        let created = account.provision(&wanted, Mode::Create).await.unwrap();
+        assert_eq!(created.changes_made.is_empty(), !create_mends, "{harm:?}");
+
+        let repaired = account.provision(&wanted, Mode::Repair).await.unwrap();
+        assert_eq!(repaired.changes_made.len(), usize::from(!create_mends), "{harm:?}: {:?}", repaired.changes_made);
+        assert_eq!(standing(&repaired.findings, Status::Failed), BTreeSet::new(), "{harm:?}");
+        assert_eq!(provision::preview(&clients, &wanted, Mode::Repair).await.unwrap(), []);
+        assert_eq!(repaired.outputs, made.outputs);
+    }
+}
+
+#[tokio::test]
+async fn settings_that_were_taken_away_are_made_again_in_create() {
+    let account = Account::new().await;
+    let Clients { s3, kms, .. } = account.clients();
+    let wanted = wanted("taken-away");
+    let made = account.provision(&wanted, Mode::Create).await.unwrap();
+    s3.delete_public_access_block().bucket("taken-away").send().await.unwrap();
+    s3.delete_bucket_policy().bucket("taken-away").send().await.unwrap();
+    s3.delete_bucket_encryption().bucket("taken-away").send().await.unwrap();
+    s3.delete_bucket_lifecycle().bucket("taken-away").send().await.unwrap();
+    kms.disable_key_rotation().key_id(&made.outputs.key_arn).send().await.unwrap();
+
+    let again = account.provision(&wanted, Mode::Create).await.unwrap();
+
+    assert_eq!(again.changes_made.len(), 5, "{:?}", again.changes_made);
+    assert_eq!(standing(&again.findings, Status::Failed), BTreeSet::new());
+}
+
+#[tokio::test]
+async fn unusable_key_is_fatal_and_never_replaced() {
+    let account = Account::new().await;
+    let kms = account.clients().kms;
+    let wanted = wanted("unusable");
+    let made = account.provision(&wanted, Mode::Create).await.unwrap();
+    let key = made.outputs.key_arn.as_str();
+    let fatal = async |word: &str| {
+        for mode in [Mode::Create, Mode::Repair, Mode::Verify] {
+            let error = account.provision(&wanted, mode).await.unwrap_err();
+            assert!(told(&error).contains(word), "{mode}: {}", told(&error));
+        }
+        let seen = provision::posture(&account.clients(), &wanted, &made.spec).await;
+        assert_eq!(standing(&seen, Status::Failed), BTreeSet::from([ClaimId::KeyUsable]));
+        assert_eq!(account.keys_made_for(&wanted).await.len(), 1);
+    };
+
+    kms.disable_key().key_id(key).send().await.unwrap();
+    fatal("is disabled").await;
+    kms.schedule_key_deletion().key_id(key).pending_window_in_days(7).send().await.unwrap();
+    fatal("scheduled for deletion").await;
+
+    kms.cancel_key_deletion().key_id(key).send().await.unwrap();
+    kms.enable_key().key_id(key).send().await.unwrap();
+    assert_eq!(account.provision(&wanted, Mode::Create).await.unwrap().changes_made, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn lost_alias_is_fatal_and_costs_no_second_key() {
+    let account = Account::new().await;
+    let wanted = wanted("lost-alias");
+    let made = account.provision(&wanted, Mode::Create).await.unwrap();
+    account.clients().kms.delete_alias().alias_name("alias/lost-alias").send().await.unwrap();
+    for mode in [Mode::Create, Mode::Repair] {
+        let error = account.provision(&wanted, mode).await.unwrap_err();
+        let ProvisionError::Unplannable(Unplannable::KeyLost { key, .. }) = &error else { panic!("{}", told(&error)) };
+        assert_eq!(*key, made.outputs.key_arn);
+    }
+    assert_eq!(account.keys_made_for(&wanted).await.len(), 1);
+    // The message's way out works.
+    let brought = Wanted { key: KeyWish::Brought(made.spec.key.clone()), ..wanted };
+    assert_eq!(account.provision(&brought, Mode::Create).await.unwrap().changes_made, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn brought_key_is_used_and_left_as_it_is() {
+    let account = Account::new().await;
+    let kms = account.clients().kms;
+    let key = kms.create_key().description("theirs").send().await.unwrap();
+    let arn = key.key_metadata().unwrap().arn().unwrap().to_owned();
+    let wanted = Wanted { key: KeyWish::Brought(arn.parse().unwrap()), ..wanted("brought") };
+
+    let made = account.provision(&wanted, Mode::Repair).await.unwrap();
+
+    assert_eq!((made.outputs.key_arn.as_str(), made.outputs.key_alias), (arn.as_str(), None));
+    assert_eq!(standing(&made.findings, Status::Failed), BTreeSet::from([ClaimId::KeyRotates]));
+    let after = kms.describe_key().key_id(&arn).send().await.unwrap();
+    assert_eq!(after.key_metadata().unwrap().description(), Some("theirs"));
+    assert!(kms.list_resource_tags().key_id(&arn).send().await.unwrap().tags().is_empty());
+}
+
+#[tokio::test]
+async fn key_policy_names_the_runtime_principals() {
+    let account = Account::new().await;
+    let mut wanted = wanted("principals");
+    // First left to IAM, then tightened: the policy that KMS gives by default counts as never set.
+    account.provision(&wanted, Mode::Create).await.unwrap();
+    wanted.runtime_principals = vec!["arn:aws:iam::000000000000:role/runtime".to_owned()];
+
+    let made = account.provision(&wanted, Mode::Create).await.unwrap();
+
+    assert_eq!(made.changes_made, ["let only the runtime principals use the key, and only through S3"]);
+    assert!(standing(&made.findings, Status::Passed).contains(&ClaimId::KeyPolicyLimits));
+    assert_eq!(account.provision(&wanted, Mode::Repair).await.unwrap().changes_made, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn bucket_of_somebody_else_stays_as_it_is_until_repair() {
+    let account = Account::new().await;
+    let s3 = account.clients().s3;
+    s3.create_bucket().bucket("theirs").send().await.unwrap();
+    s3.put_object().bucket("theirs").key("precious").body(ByteStream::from_static(b"x")).send().await.unwrap();
+
+    let looked = account.provision(&wanted("theirs"), Mode::Create).await.unwrap();
+    assert!(looked.changes_made.iter().all(|change| change.contains("key")), "{:?}", looked.changes_made);
+    assert!(standing(&looked.findings, Status::Failed).contains(&ClaimId::Versioned));
+    assert!(s3.get_bucket_policy().bucket("theirs").send().await.is_err());
+
+    let taken = account.provision(&wanted("theirs"), Mode::Repair).await.unwrap();
+    assert_eq!(standing(&taken.findings, Status::Failed), BTreeSet::new());
+}
+
+#[tokio::test]
+async fn bad_writes_are_refused_and_a_missing_policy_is_found_out() {
+    let account = Account::new().await;
+    let clients = account.clients();
+    let made = account.provision(&wanted("probed"), Mode::Create).await.unwrap();
+
+    let refused = provision::probe(&clients, &made.spec, Duration::ZERO).await;
+    assert_eq!(refused.len(), 5);
+    assert_eq!(standing(&refused, Status::Passed).len(), 5, "{refused:#?}");
+
+    clients.s3.delete_bucket_policy().bucket("probed").send().await.unwrap();
+    let open = provision::probe(&clients, &made.spec, Duration::ZERO).await;
+    let failed = standing(&open, Status::Failed);
+    for claim in [ClaimId::HeaderlessWriteRefused, ClaimId::WrongAlgorithmRefused, ClaimId::NamelessKeyRefused] {
+        assert!(failed.contains(&claim), "{claim}: {open:#?}");
+    }
+    assert!(standing(&open, Status::Passed).contains(&ClaimId::AnonymousWriteRefused), "{open:#?}");
+    let left = clients.s3.list_object_versions().bucket("probed").send().await.unwrap();
+    assert!(left.versions().is_empty() && left.delete_markers().is_empty(), "{left:?}");
+}
+
+#[tokio::test]
+async fn servers_that_others_wrote_are_provisioned_too() {
+    let outside = seaweedfs_with_localstack().await;
+    let clients = clients_of(outside);
+    let wanted = Wanted::new("outside-provisioned", outside.region, BackEnd::Compatible);
+
+    let made = provision::provision(&clients, &wanted, Mode::Create).await.unwrap();
+    assert_eq!(made.unsupported, [Setting::PublicAccessBlock]);
+    assert_eq!(standing(&made.findings, Status::Failed), BTreeSet::new(), "{:#?}", made.findings);
+    assert!(standing(&made.findings, Status::Passed).contains(&ClaimId::PublicAccessBlocked), "{:#?}", made.findings);
+
+    let probed = provision::probe(&clients, &made.spec, Duration::ZERO).await;
+    assert_eq!(standing(&probed, Status::Passed).len(), 5, "{probed:#?}");
+    let left = clients.s3.list_object_versions().bucket("outside-provisioned").send().await.unwrap();
+    assert!(left.versions().is_empty() && left.delete_markers().is_empty(), "{left:?}");
+
+    for mode in [Mode::Create, Mode::Repair] {
+        let again = provision::provision(&clients, &wanted, mode).await.unwrap();
+        assert_eq!(again.changes_made, Vec::<String>::new(), "{mode}");
+    }
+}
+
+#[tokio::test]
+async fn plain_http_to_another_machine_is_refused_before_anything_is_made() {
+    let outside = seaweedfs_with_localstack().await;
+    let clients = Clients { s3: outside.s3_plain(), ..clients_of(outside) };
+    let mut wanted = Wanted::new("outside-plain", outside.region, BackEnd::Compatible);
+    wanted.secure_transport = false;
+
+    let error = provision::provision(&clients, &wanted, Mode::Create).await.unwrap_err();
+
+    assert!(matches!(error, ProvisionError::Unplannable(Unplannable::PlainHttp)), "{}", told(&error));
+    assert!(clients.s3.head_bucket().bucket("outside-plain").send().await.is_err());
+}
+
+fn clients_of(outside: &Outside) -> Clients {
+    let s3 = outside.s3();
+    let mut anonymous = aws_sdk_s3::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new(outside.region))
+        .endpoint_url(&outside.s3_endpoint)
+        .force_path_style(true)
+        .allow_no_auth();
+    anonymous.set_http_client(s3.config().http_client());
+    Clients { s3, kms: outside.kms(), anonymous: Some(aws_sdk_s3::Client::from_conf(anonymous.build())) }
+}
