@@ -44,7 +44,7 @@ pub enum ApplyError {
         /// The IAM actions it takes.
         actions: &'static str,
         /// What the server said.
-        source: Fault,
+        source: Box<Fault>,
     },
     /// The endpoint serves another region.
     #[error("cannot {change}: the endpoint is not one of region {region}; set the region to the endpoint's")]
@@ -54,7 +54,7 @@ pub enum ApplyError {
         /// The configured region.
         region: String,
         /// What the server said.
-        source: Fault,
+        source: Box<Fault>,
     },
     /// Anything else.
     #[error("could not {change}")]
@@ -62,13 +62,14 @@ pub enum ApplyError {
         /// What was tried.
         change: String,
         /// What the server said.
-        source: Fault,
+        source: Box<Fault>,
     },
 }
 
 impl ApplyError {
     pub(super) fn new(change: &Change, source: Fault) -> Self {
         let (told, actions) = (change.to_string(), change.actions());
+        let source = Box::new(source);
         if source.denied() {
             Self::Denied { change: told, actions, source }
         } else {
@@ -100,7 +101,7 @@ fn judge(spec: &BucketSpec, change: &Change, fault: Fault) -> Result<Applied, Ap
         }
         Some("InvalidLocationConstraint" | "IllegalLocationConstraintException") if creates => {
             let (change, region) = (change.to_string(), spec.region.clone());
-            return Err(ApplyError::WrongLocation { change, region, source: fault });
+            return Err(ApplyError::WrongLocation { change, region, source: Box::new(fault) });
         }
         _ => {}
     }

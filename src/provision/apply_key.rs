@@ -142,13 +142,10 @@ impl<'a> KeyRun<'a> {
             return;
         }
         let request = self.kms.schedule_key_deletion().key_id(id).pending_window_in_days(DELETION_WINDOW_DAYS);
-        match call("ScheduleKeyDeletion", request.send()).await {
-            Ok(_) => {
-                tracing::info!(key = %made.arn, "lost the race for the key; ours was never used and will be deleted")
-            }
-            Err(fault) => {
-                tracing::warn!(key = %made.arn, %fault, "lost the race for the key, and could not schedule the deletion of ours")
-            }
+        if let Err(fault) = call("ScheduleKeyDeletion", request.send()).await {
+            tracing::warn!(key = %made.arn, %fault, "lost the race for the key, and could not schedule the deletion of ours");
+        } else {
+            tracing::info!(key = %made.arn, "lost the race for the key; ours was never used and will be deleted");
         }
     }
 

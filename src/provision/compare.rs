@@ -39,11 +39,8 @@ impl Comparison {
 pub fn compare(ours: &Document, in_force: &str) -> Result<Comparison, NotAPolicy> {
     let found = statements(in_force)?;
     let canonical_found: Vec<Value> = found.iter().map(canonical).collect();
-    let wanted: Vec<(Sid, Value)> = ours
-        .statements()
-        .iter()
-        .map(|statement| (statement.sid(), canonical(&serde_json::to_value(statement).expect("a statement is JSON"))))
-        .collect();
+    let wanted: Vec<(Sid, Value)> =
+        ours.statements().iter().map(|statement| (statement.sid(), canonical(&statement.value()))).collect();
 
     let mut comparison = Comparison {
         missing: wanted.iter().filter(|(_, ours)| !canonical_found.contains(ours)).map(|(sid, _)| *sid).collect(),
@@ -70,7 +67,7 @@ pub fn merged(ours: &Document, foreign: &[Value]) -> String {
     if foreign.is_empty() {
         return ours.render();
     }
-    let mut document = serde_json::to_value(ours).expect("a policy is JSON");
+    let mut document = ours.value();
     if let Some(list) = document.get_mut("Statement").and_then(Value::as_array_mut) {
         list.extend(foreign.iter().cloned());
     }

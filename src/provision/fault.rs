@@ -8,7 +8,7 @@ use aws_smithy_types::error::display::DisplayErrorContext;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 /// Longest wait for one call, SDK retries included.
-const CALL_LIMIT: Duration = Duration::from_secs(60);
+const CALL_LIMIT: Duration = Duration::from_mins(1);
 
 /// A refused or failed call.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -183,16 +183,21 @@ impl Fault {
 }
 
 /// Awaits one SDK call, for at most a minute.
-pub(super) async fn call<T, E>(
+///
+/// The SDK's futures are 20 KiB each; boxed here, none of them grows the futures of those who call.
+pub(super) fn call<T, E>(
     operation: &'static str,
     sent: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
-) -> Result<T, Fault>
+) -> impl Future<Output = Result<T, Fault>>
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
-    match tokio::time::timeout(CALL_LIMIT, sent).await {
-        Ok(answer) => answer.map_err(|error| Fault::new(operation, error)),
-        Err(_) => Err(Fault::timeout(operation)),
+    let sent = Box::pin(sent);
+    async move {
+        match tokio::time::timeout(CALL_LIMIT, sent).await {
+            Ok(answer) => answer.map_err(|error| Fault::new(operation, error)),
+            Err(_) => Err(Fault::timeout(operation)),
+        }
     }
 }
 

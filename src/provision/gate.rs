@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::finding::{ClaimId, Effect, Finding, Status};
 
 /// How long a claim that held once is believed while it cannot be looked at.
-pub const GRACE: Duration = Duration::from_secs(15 * 60);
+pub const GRACE: Duration = Duration::from_mins(15);
 
 /// Tells whether new bytes may be taken; clones share one state.
 ///

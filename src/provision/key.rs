@@ -70,10 +70,9 @@ impl KeyFacts {
     /// Where the KMS has no tags, the alias must do.
     pub fn ours(&self, spec: &KeySpec) -> bool {
         match (&spec.wish, &self.tags) {
-            (KeyWish::Brought(_), _) => false,
             (KeyWish::Alias(_), Observed::Known(tags)) => marked(tags),
             (KeyWish::Alias(_), Observed::Unsupported) => true,
-            (KeyWish::Alias(_), Observed::Absent | Observed::Unreadable(_)) => false,
+            (KeyWish::Alias(_), Observed::Absent | Observed::Unreadable(_)) | (KeyWish::Brought(_), _) => false,
         }
     }
 

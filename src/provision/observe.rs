@@ -25,7 +25,6 @@ pub enum Observed<T> {
 
 /// The settings that are read, planned and reported one by one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[expect(missing_docs, reason = "each name is the setting's")]
 pub enum Setting {
     PublicAccessBlock,
     Ownership,

@@ -38,7 +38,6 @@ pub struct Statement {
 
 /// Names of the statements that this service writes, in any profile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[expect(missing_docs, reason = "each name says what its statement does")]
 pub enum Sid {
     DenyInsecureTransport,
     DenyOutdatedTls,
@@ -87,7 +86,11 @@ enum OneOrMany {
 impl Document {
     /// The text that is sent to S3 or KMS.
     pub fn render(&self) -> String {
-        serde_json::to_string(self).expect("a tree of strings is JSON")
+        to_json(self)
+    }
+
+    pub(super) fn value(&self) -> serde_json::Value {
+        serde_json::to_value(self).expect("a tree of strings is JSON")
     }
 
     /// Its statements, in order.
@@ -100,6 +103,10 @@ impl Statement {
     /// Its name.
     pub fn sid(&self) -> Sid {
         self.sid
+    }
+
+    pub(super) fn value(&self) -> serde_json::Value {
+        serde_json::to_value(self).expect("a tree of strings is JSON")
     }
 }
 
@@ -282,6 +289,11 @@ const KEY_ADMINISTRATION: [&str; 17] = [
     "kms:CancelKeyDeletion",
     "kms:RevokeGrant",
 ];
+
+/// A document or statement as JSON text.
+fn to_json(policy: &impl Serialize) -> String {
+    serde_json::to_string(policy).expect("a tree of strings is JSON")
+}
 
 fn one(text: impl Into<String>) -> OneOrMany {
     OneOrMany::One(text.into())

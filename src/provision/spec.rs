@@ -20,7 +20,7 @@ pub const ABORT_UPLOADS_AFTER_DAYS: i32 = 7;
 /// Id of our lifecycle rule; rules with other ids belong to somebody else.
 pub const LIFECYCLE_RULE_ID: &str = "strongroom-abort-incomplete-uploads";
 /// Longest life of a presigned URL unless the configuration says otherwise.
-pub const DEFAULT_MAX_URL_LIFE: Duration = Duration::from_secs(12 * 60 * 60);
+pub const DEFAULT_MAX_URL_LIFE: Duration = Duration::from_hours(12);
 /// Version of the desired state; an older binary never overwrites a newer one's.
 pub const SPEC_VERSION: u32 = 1;
 
@@ -32,7 +32,7 @@ pub(super) const TAG_NONCE: &str = "strongroom-nonce";
 pub(super) const TAG_DELETION_WINDOW: &str = "deletion-window-days";
 
 /// Age beyond a URL's own life at which the bucket policy calls a signature stale.
-const SIGNATURE_AGE_SLACK: Duration = Duration::from_secs(60);
+const SIGNATURE_AGE_SLACK: Duration = Duration::from_mins(1);
 
 /// What a run may do to the account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]

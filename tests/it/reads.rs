@@ -4,7 +4,7 @@ use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 
 use crate::support::outside::seaweedfs_with_localstack;
-use crate::support::service::{BackEnd, Service, bytes, code, hex_sha256, on_every_back_end, repr_digest};
+use crate::support::service::{BackEnd, Service, bytes, code, form, hex_sha256, on_every_back_end, repr_digest};
 
 const MIB: usize = 1024 * 1024;
 
@@ -136,9 +136,9 @@ async fn head_never_redirects(service: Service) {
 }
 
 async fn download_urls_open_the_files_without_a_token(service: Service) {
-    let form = ["a", "b/c", "d"].into_iter().fold(reqwest::multipart::Form::new(), |form, path| {
-        form.part(path, reqwest::multipart::Part::bytes(path.as_bytes().to_vec()))
-    });
+    let form = ["a", "b/c", "d"]
+        .into_iter()
+        .fold(form(), |form, path| form.part(path, reqwest::multipart::Part::bytes(path.as_bytes().to_vec())));
     let answer = service.request(Method::POST, "/v1/models/u/m/versions").multipart(form).send().await.unwrap();
     let version: Value = answer.json().await.unwrap();
     let post = |body: Value| {
@@ -235,9 +235,9 @@ async fn versions_are_listed_newest_first_in_pages() {
 #[tokio::test]
 async fn files_of_a_version_are_listed_by_path_in_pages() {
     let service = Service::start(BackEnd::Embedded).await;
-    let form = ["b", "a/z", "c"].into_iter().fold(reqwest::multipart::Form::new(), |form, path| {
-        form.part(path, reqwest::multipart::Part::bytes(path.as_bytes().to_vec()))
-    });
+    let form = ["b", "a/z", "c"]
+        .into_iter()
+        .fold(form(), |form, path| form.part(path, reqwest::multipart::Part::bytes(path.as_bytes().to_vec())));
     service.request(Method::POST, "/v1/models/f/m/versions").multipart(form).send().await.unwrap();
     let first = service.json("/v1/models/f/m/versions/1/files?limit=2").await;
     let cursor = first["next_cursor"].as_str().unwrap();

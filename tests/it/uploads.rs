@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use reqwest::multipart::{Form, Part};
+use reqwest::multipart::Part;
 use reqwest::{Body, Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::support::service::{
-    BackEnd, Bucket, Service, bytes, code, hex_sha256, on_every_back_end, problem, repr_digest,
+    BackEnd, Bucket, Service, bytes, code, form, hex_sha256, on_every_back_end, problem, repr_digest,
 };
 
 const MIB: usize = 1024 * 1024;
@@ -59,7 +59,7 @@ async fn raw_body_becomes_version_one_with_its_digest_and_location(service: Serv
 
 async fn form_with_nested_paths_and_metadata_becomes_one_version(service: Service) {
     let (weights, config) = (bytes(1, 300_000), b"{}".to_vec());
-    let form = Form::new()
+    let form = form()
         .part("metadata", Part::text(r#"{"framework":"torch","metric":{"accuracy":0.93}}"#))
         .part("weights/é model.safetensors", Part::bytes(weights.clone()).file_name("ignored.bin"))
         .part("config.json", Part::bytes(config.clone()))
@@ -142,7 +142,7 @@ async fn form_with_one_bad_file_of_many_leaves_nothing(service: Service) {
         headers
     };
     let large = bytes(5, 9 * MIB);
-    let form = Form::new()
+    let form = form()
         .part("a.bin", Part::bytes(b"good".to_vec()).headers(digest(b"good")))
         .part("large.bin", Part::bytes(large.clone()).headers(digest(&large)))
         .part("bad.bin", Part::bytes(b"bad".to_vec()).headers(digest(b"good")))
@@ -250,20 +250,19 @@ async fn each_bad_form_says_what_is_wrong_and_leaves_nothing() {
     let post = || service.request(Method::POST, "/v1/models/a/b/versions");
     let part = || Part::bytes(b"x".to_vec());
     for (form, status, expected) in [
-        (Form::new(), 400, "no_files"),
-        (Form::new().part("metadata", Part::text("{}")), 400, "no_files"),
-        (Form::new().part("m", part()).part("m", part()), 400, "path_conflict"),
-        (Form::new().part("m", part()).part("m/n", part()), 400, "path_conflict"),
-        (Form::new().part("m/n", part()).part("m", part()), 400, "path_conflict"),
-        (Form::new().part("m", part()).part("../n", part()), 400, "malformed_body"),
-        (Form::new().part("m", part()).part("metadata", Part::text("[1]")), 400, "malformed_body"),
-        (Form::new().part("m", part()).part("metadata", Part::text("{")), 400, "malformed_body"),
+        (form().part("metadata", Part::text("{}")), 400, "no_files"),
+        (form().part("m", part()).part("m", part()), 400, "path_conflict"),
+        (form().part("m", part()).part("m/n", part()), 400, "path_conflict"),
+        (form().part("m/n", part()).part("m", part()), 400, "path_conflict"),
+        (form().part("m", part()).part("../n", part()), 400, "malformed_body"),
+        (form().part("m", part()).part("metadata", Part::text("[1]")), 400, "malformed_body"),
+        (form().part("m", part()).part("metadata", Part::text("{")), 400, "malformed_body"),
         (
-            Form::new().part("metadata", Part::text("{}")).part("metadata", Part::text("{}")).part("m", part()),
+            form().part("metadata", Part::text("{}")).part("metadata", Part::text("{}")).part("m", part()),
             400,
             "malformed_body",
         ),
-        (Form::new().part("m", part()).part("metadata", Part::text("x".repeat(70_000))), 400, "malformed_body"),
+        (form().part("m", part()).part("metadata", Part::text("x".repeat(70_000))), 400, "malformed_body"),
     ] {
         let described = format!("{form:?}");
         let answer = post().multipart(form).send().await.unwrap();
@@ -274,6 +273,8 @@ async fn each_bad_form_says_what_is_wrong_and_leaves_nothing() {
     };
     for (boundary, body, expected) in [
         ("", "x", "malformed_body"),
+        ("; boundary=b", "--b--\r\n", "no_files"),
+        ("; boundary=b", "", "body_incomplete"),
         ("; boundary=b", "no boundary in here", "body_incomplete"),
         ("; boundary=b", "--b\r\nContent-Disposition: form-data; name=\"m\"\r\n\r\nunfinished", "body_incomplete"),
         ("; boundary=b", "--b\r\nContent-Disposition: form-data\r\n\r\nx\r\n--b--\r\n", "malformed_body"),
@@ -300,7 +301,7 @@ async fn limits_refuse_too_large_and_too_many_files_and_leave_nothing() {
         .unwrap();
     assert_eq!(code(answer, 413).await, "file_too_large");
     let part = || Part::bytes(b"x".to_vec());
-    let form = Form::new().part("1", part()).part("2", part()).part("3", part());
+    let form = form().part("1", part()).part("2", part()).part("3", part());
     let answer = service.request(Method::POST, "/v1/models/a/b/versions").multipart(form).send().await.unwrap();
     assert_eq!(code(answer, 413).await, "too_many_files");
     service.assert_nothing_left().await;
@@ -351,7 +352,7 @@ async fn uploads_that_need_more_memory_than_there_is_take_turns_and_all_succeed(
         let service = &service;
         async move {
             let small = |m: u64| Part::bytes(bytes(n * 100 + m, 5 * MIB));
-            let form = (0..3).fold(Form::new(), |form, m| form.part(format!("s{m}"), small(m)));
+            let form = (0..3).fold(form(), |form, m| form.part(format!("s{m}"), small(m)));
             let form = form.part("large", Part::bytes(bytes(n, 17 * MIB)));
             let path = format!("/v1/models/turns/m{n}/versions");
             service.request(Method::POST, &path).multipart(form).send().await.unwrap().status()

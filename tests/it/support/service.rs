@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
+use reqwest::multipart::Form;
 use reqwest::redirect::Policy;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
@@ -330,6 +331,11 @@ pub(crate) async fn code(answer: Response, expected: u16) -> String {
     let (status, body) = problem(answer).await;
     assert_eq!(status.as_u16(), expected, "{body}");
     body["code"].as_str().unwrap().to_owned()
+}
+
+/// An empty form whose field names are sent as they are, as browsers and curl do.
+pub(crate) fn form() -> Form {
+    Form::new().percent_encode_noop()
 }
 
 /// Bytes that follow from a seed.
