@@ -115,8 +115,12 @@ impl fmt::Display for Problem {
 
 /// Everything that is wrong with the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the configuration has {} problem(s):{}", .0.len(), .0.iter().map(|p| format!("\n  - {p}")).collect::<String>())]
+#[error("the configuration has {} problem(s):{}", .0.len(), listed(.0))]
 pub struct InvalidConfig(pub Vec<Problem>);
+
+fn listed(problems: &[Problem]) -> String {
+    problems.iter().flat_map(|Problem(text)| ["\n  - ", text]).collect()
+}
 
 /// Reads `file` if given, the process's environment, and the flags that were set.
 ///

@@ -57,9 +57,9 @@ impl Common {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(Duration::from_secs(3))
             // S3 may take minutes to join the parts of a large upload.
-            .read_timeout(Duration::from_secs(300))
-            .operation_attempt_timeout(Duration::from_secs(300))
-            .operation_timeout(Duration::from_secs(900))
+            .read_timeout(Duration::from_mins(5))
+            .operation_attempt_timeout(Duration::from_mins(5))
+            .operation_timeout(Duration::from_mins(15))
             .build();
         let config = self
             .s3_config(self.s3_endpoint.as_deref())
@@ -125,6 +125,6 @@ fn control_timeouts() -> TimeoutConfig {
         .connect_timeout(Duration::from_secs(3))
         .read_timeout(Duration::from_secs(10))
         .operation_attempt_timeout(Duration::from_secs(15))
-        .operation_timeout(Duration::from_secs(60))
+        .operation_timeout(Duration::from_mins(1))
         .build()
 }

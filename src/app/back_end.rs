@@ -20,7 +20,7 @@ use crate::store::Reach;
 pub enum BackEndError {
     /// The embedded store.
     #[error("the embedded store did not start")]
-    Embedded(#[from] embedded_aws::StartError),
+    Embedded(#[source] Box<embedded_aws::StartError>),
     /// Its credentials.
     #[error("the credentials of the embedded store cannot be read")]
     Credentials(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -46,8 +46,8 @@ pub enum BackEndError {
     #[error("no AWS credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or a role")]
     NoCredentials,
     /// Provisioning.
-    #[error(transparent)]
-    Provision(#[from] ProvisionError),
+    #[error("the bucket's key was not found")]
+    Provision(#[source] Box<ProvisionError>),
 }
 
 /// The object store and KMS, and how to talk to them.
@@ -113,7 +113,7 @@ impl BackEnd {
             settings.listen = *listen;
             settings.root_key_file.clone_from(root_key_file);
         }
-        let embedded = EmbeddedAws::start(settings).await?;
+        let embedded = EmbeddedAws::start(settings).await.map_err(|error| BackEndError::Embedded(Box::new(error)))?;
         let endpoint = format!("http://{}", embedded.addr());
         let credentials = embedded.credentials().clone();
         Self::embedded(Some(embedded), &endpoint, &credentials)
@@ -207,8 +207,8 @@ impl BackEnd {
     }
 
     pub(super) async fn outputs(&self, config: &Config) -> Result<Outputs, BackEndError> {
-        let provisioned = provision::provision(&self.provisioning_clients(), &self.wanted(config), Mode::Off).await?;
-        Ok(provisioned.outputs)
+        let provisioned = provision::provision(&self.provisioning_clients(), &self.wanted(config), Mode::Off).await;
+        provisioned.map(|done| done.outputs).map_err(|error| BackEndError::Provision(Box::new(error)))
     }
 
     pub(super) async fn stop(self) {

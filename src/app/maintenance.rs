@@ -10,7 +10,7 @@ use crate::registry::Registry;
 use crate::store::Store;
 
 /// How often recovery looks for what an outage interrupted.
-const RECOVERY: Duration = Duration::from_secs(60);
+const RECOVERY: Duration = Duration::from_mins(1);
 
 pub(super) fn spawn(registry: Registry, catalog: String, secured: &Secured, stop: CancellationToken) {
     if secured.proof_is_due {

@@ -14,7 +14,7 @@ use crate::store::{self, CanaryError, Encryption, MemoryBudget, Parts, Store};
 pub enum SecureError {
     /// Provisioning failed.
     #[error("the bucket could not be secured")]
-    Provision(#[from] ProvisionError),
+    Provision(#[source] Box<ProvisionError>),
     /// The bucket belongs to another catalog.
     #[error(transparent)]
     Claim(#[from] ClaimError),
@@ -23,9 +23,9 @@ pub enum SecureError {
     ClaimIo(#[source] store::Error),
     /// The good path does not work.
     #[error("the bucket is configured, and does not work as it should")]
-    Canary(#[source] CanaryError),
+    Canary(#[source] Box<CanaryError>),
     /// A claim does not hold.
-    #[error("the bucket is not safe, so no bytes are taken:{}", .0.iter().map(|f| format!("\n  - {f}")).collect::<String>())]
+    #[error("the bucket is not safe, so no bytes are taken:\n  - {}", .0.join("\n  - "))]
     Unsafe(Vec<String>),
 }
 
@@ -49,7 +49,8 @@ pub(super) async fn secure(
     budget: MemoryBudget,
 ) -> Result<Secured, SecureError> {
     let clients = back_end.provisioning_clients();
-    let provisioned = provision::provision(&clients, &back_end.wanted(config), config.provision).await?;
+    let provisioned = provision::provision(&clients, &back_end.wanted(config), config.provision).await;
+    let provisioned = provisioned.map_err(|error| SecureError::Provision(Box::new(error)))?;
     let store = store_on(back_end, &provisioned.spec, budget);
     let gate = if config.provision == Mode::Off { WriteGate::trusting() } else { WriteGate::closed() };
     let mut findings = provisioned.findings;
@@ -82,7 +83,7 @@ pub(super) async fn secure(
 pub(super) async fn establish(store: &Store, catalog: &str) -> Result<Vec<Finding>, SecureError> {
     let found = store.claim(Claim::new(catalog).to_json()).await.map_err(SecureError::ClaimIo)?;
     claim::judge(&found, catalog)?;
-    store.canary().await.map_err(SecureError::Canary)?;
+    store.canary().await.map_err(|error| SecureError::Canary(Box::new(error)))?;
     Ok(vec![
         Finding::passed(ClaimId::BucketOurs, "claimed by this catalog", "claimed by this catalog"),
         Finding::passed(ClaimId::Canary, "writing, reading and removing work", "writing, reading and removing work"),

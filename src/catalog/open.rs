@@ -61,18 +61,17 @@ async fn identity(write: &AnyPool) -> Result<String, Error> {
     let fail = || Error::during("read the catalog's identity");
     let mut tx = write.begin_with("begin immediate").await.map_err(fail())?;
     let row = sqlx::query("select id from catalog").fetch_optional(&mut *tx).await.map_err(fail())?;
-    let id = match row {
-        Some(row) => row.try_get("id").map_err(fail())?,
-        None => {
-            let id = Ulid::generate().to_string();
-            sqlx::query("insert into catalog (id, created_at) values ($1, $2)")
-                .bind(&id)
-                .bind(Timestamp::now().millis())
-                .execute(&mut *tx)
-                .await
-                .map_err(fail())?;
-            id
-        }
+    let id = if let Some(row) = row {
+        row.try_get("id").map_err(fail())?
+    } else {
+        let id = Ulid::generate().to_string();
+        sqlx::query("insert into catalog (id, created_at) values ($1, $2)")
+            .bind(&id)
+            .bind(Timestamp::now().millis())
+            .execute(&mut *tx)
+            .await
+            .map_err(fail())?;
+        id
     };
     tx.commit().await.map_err(fail())?;
     Ok(id)

@@ -62,29 +62,24 @@ async fn serve(config: &Config) -> Outcome {
 
 /// What the operator sees: what was made, where things are, and what to type next.
 fn greeting(config: &Config, service: &Service) -> String {
-    let mut text = String::new();
-    for change in &service.changes {
-        text.push_str(&format!("secured: {change}\n"));
-    }
-    for remark in &service.remarks {
-        text.push_str(&format!("note: {remark}\n"));
-    }
-    text.push_str(&bucket::text(&service.outputs));
-    if matches!(config.storage, Storage::Embedded { .. }) {
-        text.push_str(&format!("data           {}\n", config.data_dir.display()));
-    }
     let url = format!("http://{}", service.address);
-    let token = config.data_dir.join("admin-token");
-    text.push_str(&format!("api            {url}/v1   (documentation: {url}/docs)\n"));
-    if service.new_admin_token.is_some() {
-        text.push_str(&format!("admin token    {} (made now, readable by you only)\n", token.display()));
-    } else {
-        text.push_str("admin token    as before\n");
+    let token = config.data_dir.join("admin-token").display().to_string();
+    let mut lines: Vec<String> = service.changes.iter().map(|change| format!("secured: {change}")).collect();
+    lines.extend(service.remarks.iter().map(|remark| format!("note: {remark}")));
+    lines.push(bucket::text(&service.outputs).trim_end().to_owned());
+    if matches!(config.storage, Storage::Embedded { .. }) {
+        lines.push(format!("data           {}", config.data_dir.display()));
     }
-    text.push_str(&format!(
-        "\nPublish a first version:\n  echo hello > hello.txt\n  curl -H \"Authorization: Bearer $(cat {})\" \
-         --data-binary @hello.txt \\\n    '{url}/v1/models/demo/hello/versions?path=hello.txt'\n",
-        token.display()
-    ));
-    text
+    lines.push(format!("api            {url}/v1   (documentation: {url}/docs)"));
+    lines.push(if service.new_admin_token.is_some() {
+        format!("admin token    {token} (made now, readable by you only)")
+    } else {
+        "admin token    as before".to_owned()
+    });
+    lines.push(String::new());
+    lines.push("Publish a first version:".to_owned());
+    lines.push("  echo hello > hello.txt".to_owned());
+    lines.push(format!("  curl -H \"Authorization: Bearer $(cat {token})\" --data-binary @hello.txt \\"));
+    lines.push(format!("    '{url}/v1/models/demo/hello/versions?path=hello.txt'\n"));
+    lines.join("\n")
 }

@@ -47,7 +47,7 @@ mod tests {
     fn a_known_size_always_fits_the_part_count() {
         for size in [0, 1, 8 * MIB, 80_000 * MIB, 80_000 * MIB + 1, 640_000 * MIB] {
             let part = part_bytes_for(size);
-            assert!(part >= MIN_PART_BYTES && part % MIB == 0);
+            assert!(part >= MIN_PART_BYTES && part.is_multiple_of(MIB));
             assert!(size.div_ceil(part) <= MAX_PARTS, "{size}");
         }
         assert_eq!(part_bytes_for(80_000 * MIB), 8 * MIB);

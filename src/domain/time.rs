@@ -27,6 +27,7 @@ impl Timestamp {
     }
 
     /// This much later.
+    #[must_use]
     pub fn plus(self, duration: std::time::Duration) -> Self {
         Self(self.0.saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
     }

@@ -51,29 +51,27 @@ struct Form {
 
 impl Form {
     async fn next(&mut self) -> Result<Option<Incoming>, InputError> {
-        loop {
-            if let Some(field) = &mut self.field {
-                let chunk = field.chunk().await.map_err(|error| input_error(&error))?;
-                self.unparsed.store(0, Ordering::Relaxed);
-                if let Some(bytes) = chunk {
-                    return Ok(Some(Incoming::Chunk(bytes)));
-                }
-                self.field = None;
-            }
-            let field = self.multipart.next_field().await.map_err(|error| input_error(&error))?;
+        if let Some(field) = &mut self.field {
+            let chunk = field.chunk().await.map_err(|error| input_error(&error))?;
             self.unparsed.store(0, Ordering::Relaxed);
-            let Some(field) = field else { return Ok(None) };
-            let name = field.name().ok_or_else(|| {
-                malformed("a field of the form has no name: the name of a field is the path of its file")
-            })?;
-            if name == METADATA_FIELD {
-                return self.metadata(field).await.map(Some);
+            if let Some(bytes) = chunk {
+                return Ok(Some(Incoming::Chunk(bytes)));
             }
-            let path = name.parse().map_err(|error: crate::domain::InvalidPath| malformed(&error.to_string()))?;
-            let sha256 = digest::stated(field.headers()).map_err(|detail| malformed(&detail))?;
-            self.field = Some(field);
-            return Ok(Some(Incoming::File { path, sha256, size: None }));
+            self.field = None;
         }
+        let field = self.multipart.next_field().await.map_err(|error| input_error(&error))?;
+        self.unparsed.store(0, Ordering::Relaxed);
+        let Some(field) = field else { return Ok(None) };
+        let name = field
+            .name()
+            .ok_or_else(|| malformed("a field of the form has no name: the name of a field is the path of its file"))?;
+        if name == METADATA_FIELD {
+            return self.metadata(field).await.map(Some);
+        }
+        let path = name.parse().map_err(|error: crate::domain::InvalidPath| malformed(&error.to_string()))?;
+        let sha256 = digest::stated(field.headers()).map_err(|detail| malformed(&detail))?;
+        self.field = Some(field);
+        Ok(Some(Incoming::File { path, sha256, size: None }))
     }
 
     async fn metadata(&mut self, mut field: Field<'static>) -> Result<Incoming, InputError> {

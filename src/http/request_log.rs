@@ -41,7 +41,7 @@ pub(super) async fn name_and_log(request: Request, next: Next) -> Response {
         response.headers_mut().insert(REQUEST_ID, value);
     }
     let status = response.status().as_u16();
-    let duration_ms = started.elapsed().as_millis() as u64;
+    let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     let route = route.as_deref().unwrap_or("-");
     let code = error.as_ref().map(|error| error.code);
     match error.as_ref().and_then(|error| error.cause.as_deref()) {

@@ -175,11 +175,11 @@ impl Intake {
 
     async fn send_part(&mut self) -> Result<(), Error> {
         let Some(part) = self.part.take() else { return Ok(()) };
+        let number = i32::try_from(self.parts + 1).map_err(|_| Error::TooLarge)?;
         if self.parts == MAX_PARTS {
             return Err(Error::TooLarge);
         }
         self.parts += 1;
-        let number = self.parts;
         if self.multipart.is_none() {
             self.multipart = Some(Multipart::create(&self.store, &self.key, &self.token).await?);
         }

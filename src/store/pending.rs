@@ -35,19 +35,19 @@ pub(super) struct Multipart {
     key: String,
     token: UploadToken,
     id: String,
-    parts: BTreeMap<u64, SentPart>,
+    parts: BTreeMap<i32, SentPart>,
 }
 
 /// A part that S3 has.
 #[derive(Debug)]
 pub(super) struct SentPart {
-    number: u64,
+    number: i32,
     etag: String,
     sha256: Sha256Digest,
 }
 
 impl SentPart {
-    pub(super) fn new(number: u64, etag: String, sha256: Sha256Digest) -> Self {
+    pub(super) fn new(number: i32, etag: String, sha256: Sha256Digest) -> Self {
         Self { number, etag, sha256 }
     }
 }
@@ -190,7 +190,7 @@ impl Multipart {
     pub(super) fn send(
         &self,
         store: &Store,
-        number: u64,
+        number: i32,
         bytes: Bytes,
         permit: Option<Permit>,
     ) -> impl Future<Output = Result<SentPart, Error>> + Send + use<> {
@@ -203,7 +203,7 @@ impl Multipart {
                 .bucket(store.bucket())
                 .key(key)
                 .upload_id(id)
-                .part_number(i32::try_from(number).map_err(|_| Error::TooLarge)?)
+                .part_number(number)
                 .checksum_sha256(sha256.to_base64())
                 .set_expected_bucket_owner(store.owner())
                 .body(ByteStream::from(bytes))
@@ -259,7 +259,7 @@ impl Multipart {
         let checksum = self.composite();
         let part = |part: &SentPart| {
             CompletedPart::builder()
-                .part_number(part.number as i32)
+                .part_number(part.number)
                 .e_tag(&part.etag)
                 .checksum_sha256(part.sha256.to_base64())
                 .build()

@@ -47,7 +47,7 @@ pub struct Presigned {
 }
 
 /// Signing stops this long before the credentials end: a URL must outlive the round trip of its first use.
-const MARGIN: Duration = Duration::from_secs(60);
+const MARGIN: Duration = Duration::from_mins(1);
 
 impl Store {
     /// Whether a client in this seat can reach the bucket's endpoint by itself.

@@ -12,7 +12,7 @@ use super::{Error, Store};
 use crate::domain::Sha256Digest;
 
 /// How long S3 may be silent in the middle of an object.
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_mins(1);
 
 /// Bytes of an object, as they arrive.
 #[derive(Debug)]

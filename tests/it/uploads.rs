@@ -183,7 +183,11 @@ async fn objects_are_encrypted_with_the_key_and_carry_no_name_of_anybody(service
     assert_eq!(keys.len(), 4, "{keys:?}");
     for key in &keys {
         let head = s3.head_object().bucket(&service.bucket).key(key).send().await.unwrap();
-        assert_eq!(head.server_side_encryption().map(|sse| sse.as_str()), Some("aws:kms"), "{key}");
+        assert_eq!(
+            head.server_side_encryption().map(aws_sdk_s3::types::ServerSideEncryption::as_str),
+            Some("aws:kms"),
+            "{key}"
+        );
         assert_eq!(head.ssekms_key_id(), Some(service.key_arn.as_str()), "{key}");
         assert!(head.version_id().is_some_and(|id| id != "null"), "{key}");
         let metadata = head.metadata().unwrap();
@@ -369,7 +373,7 @@ async fn upload_that_a_kill_interrupts_is_gone_after_the_next_start() {
     service.published("kept/m", "m.bin", b"acknowledged").await;
     let chunks = futures::stream::unfold(0, |sent| async move {
         if sent == 3 {
-            tokio::time::sleep(Duration::from_secs(60)).await;
+            tokio::time::sleep(Duration::from_mins(1)).await;
         }
         Some((Ok::<_, std::io::Error>(bytes(sent, 9 * MIB)), sent + 1))
     });

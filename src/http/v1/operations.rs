@@ -39,7 +39,7 @@ pub(crate) async fn outputs(
     Json(OutputsView {
         bucket: outputs.bucket.clone(),
         region: outputs.region.clone(),
-        kms_key_arn: outputs.key_arn.to_string(),
+        kms_key_arn: outputs.key_arn.as_str().to_owned(),
         kms_key_alias: outputs.key_alias.clone(),
     })
 }

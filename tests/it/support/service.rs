@@ -16,7 +16,7 @@ use super::outside::{Outside, seaweedfs_with_localstack};
 use super::process::Guarded;
 
 /// How long a service may take to answer; a debug build on a busy machine needs a few seconds.
-const START_LIMIT: Duration = Duration::from_secs(60);
+const START_LIMIT: Duration = Duration::from_mins(1);
 
 /// What the service keeps its objects in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -172,7 +172,7 @@ impl Service {
 
     /// A request without credentials.
     pub(crate) fn anonymous(&self, method: Method, path: &str) -> RequestBuilder {
-        self.http.request(method, format!("{}{path}", self.api)).timeout(Duration::from_secs(120))
+        self.http.request(method, format!("{}{path}", self.api)).timeout(Duration::from_mins(2))
     }
 
     pub(crate) async fn get(&self, path: &str) -> Response {
