@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn our_own_claim_is_ours_however_often_it_was_written() {
         let bytes = Claim::new("01ABC").to_json();
-        assert_eq!(bytes, br#"{"format":1,"catalog_id":"01ABC"}"#);
+        assert_eq!(bytes, br#"{"catalog_id":"01ABC","format":1}"#);
         assert_eq!(judge(&bytes, "01ABC"), Ok(()));
     }
 

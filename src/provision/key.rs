@@ -139,8 +139,10 @@ pub(super) async fn facts(kms: &aws_sdk_kms::Client, id: &str) -> Result<KeyFact
         && key.key_spec().is_none_or(|spec| *spec == KmsKeySpec::SymmetricDefault)
         && key.key_manager().is_none_or(|manager| *manager == KeyManagerType::Customer);
     let state = key.key_state().cloned().unwrap_or(if key.enabled() { KeyState::Enabled } else { KeyState::Disabled });
-    let (tags, policy, rotation) =
-        tokio::join!(tags(kms, arn.as_str()), policy(kms, arn.as_str()), rotation(kms, arn.as_str()));
+    let id = arn.as_str();
+    // The key exists: tags that are not found are not found yet, and without them it would not be ours.
+    let tags = patiently(|| tags(kms, id), |fault| fault.has_code("NotFoundException"));
+    let (tags, policy, rotation) = tokio::join!(tags, policy(kms, id), rotation(kms, id));
     Ok(KeyFacts {
         created: key.creation_date().map_or(i64::MAX, aws_smithy_types::DateTime::secs),
         state,

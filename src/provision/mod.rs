@@ -283,10 +283,13 @@ impl Run<'_> {
         let mut pauses = Pauses::new(PROPAGATION);
         loop {
             let have = self.look(spec).await?;
-            let left = plan_bucket(spec, &have, self.mode)?;
-            if left.is_empty() {
-                return Ok(have);
-            }
+            let left = match plan_bucket(spec, &have, self.mode) {
+                Ok(left) if left.is_empty() => return Ok(have),
+                Ok(left) => left,
+                // A bucket that was made a moment ago may not be known everywhere yet.
+                Err(Unplannable::Unreadable(_)) if !changes.is_empty() && pauses.pause().await => continue,
+                Err(error) => return Err(error.into()),
+            };
             if !pauses.pause().await {
                 let left = left.iter().map(ToString::to_string).collect();
                 return Err(ProvisionError::NotSettled { subject: "bucket", left });

@@ -409,7 +409,7 @@ mod tests {
     fn signature_age_exceeds_the_longest_url() {
         let mut wanted = Wanted::new("b", "eu-west-1", BackEnd::Aws);
         assert_eq!(wanted.max_signature_age_ms(), 43_260_000);
-        wanted.max_url_life = Duration::from_secs(900);
+        wanted.max_url_life = Duration::from_mins(15);
         assert_eq!(wanted.max_signature_age_ms(), 960_000);
     }
 

@@ -19,10 +19,14 @@ use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::config_bag::ConfigBag;
 use embedded_aws::EmbeddedAws;
+use strongroom::provision::apply::Applied;
+use strongroom::provision::apply_key::KeyRun;
+use strongroom::provision::change::Change;
 use strongroom::provision::observe::Setting;
 use strongroom::provision::plan::Unplannable;
 use strongroom::provision::{
-    self, BackEnd, ClaimId, Clients, Finding, KeyWish, Mode, ProvisionError, Provisioned, Status, Wanted,
+    self, BackEnd, ClaimId, Clients, Finding, KeyArn, KeySpec, KeyWish, Mode, ProvisionError, Provisioned, Status,
+    Wanted,
 };
 use tempfile::TempDir;
 
@@ -268,6 +272,34 @@ async fn replicas_that_race_end_with_one_key_and_no_live_second() {
         assert_eq!(state, expected, "{arn}");
     }
     assert_eq!(provision::preview(&account.clients(), &wanted, Mode::Repair).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn loser_of_the_race_disposes_of_its_own_key_and_of_no_other() {
+    let account = Account::new().await;
+    let kms = account.clients().kms;
+    let wanted = wanted("loser");
+    let spec = KeySpec::new(&wanted);
+    let name = |key| Change::CreateAlias { alias: "alias/loser".to_owned(), key };
+    let (mut winner, mut loser, mut late) =
+        (KeyRun::new(&kms, &spec, None), KeyRun::new(&kms, &spec, None), KeyRun::new(&kms, &spec, None));
+    for run in [&mut winner, &mut loser, &mut late] {
+        assert_eq!(run.apply(&Change::CreateKey).await.unwrap(), Applied::Done);
+    }
+    let [won, lost, left_over] = [&winner, &loser, &late].map(|run| run.key().unwrap().clone());
+    assert_eq!(winner.apply(&name(None)).await.unwrap(), Applied::Done);
+
+    assert_eq!(loser.apply(&name(None)).await.unwrap(), Applied::Superseded);
+    // A run that only found a key, and made none.
+    let mut finder = KeyRun::new(&kms, &spec, None);
+    assert_eq!(finder.apply(&name(Some(left_over.clone()))).await.unwrap(), Applied::Superseded);
+
+    assert_eq!([loser.key(), finder.key()], [Some(&won), Some(&won)]);
+    let states = account.keys_made_for(&wanted).await;
+    let state = |key: &KeyArn| states[key.as_str()].clone();
+    assert_eq!(state(&won), KeyState::Enabled);
+    assert_eq!(state(&lost), KeyState::PendingDeletion);
+    assert_eq!(state(&left_over), KeyState::Enabled);
 }
 
 /// What is done to a bucket behind our back.
