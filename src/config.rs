@@ -56,6 +56,8 @@ pub enum Storage {
         listen: SocketAddr,
         /// `root_key_file`: the root key comes from outside instead of from the data directory.
         root_key_file: Option<PathBuf>,
+        /// `identities_file`: more callers of the embedded S3 and KMS than its administrator.
+        identities_file: Option<PathBuf>,
     },
     /// S3 and KMS somewhere else.
     S3 {
@@ -321,7 +323,8 @@ impl Reader {
         if !listen.ip().is_loopback() {
             self.problem(format!("the embedded store listens on a loopback address only, not on {listen}"));
         }
-        Storage::Embedded { listen, root_key_file: self.text("root_key_file").map(PathBuf::from) }
+        let root_key_file = self.text("root_key_file").map(PathBuf::from);
+        Storage::Embedded { listen, root_key_file, identities_file: self.text("identities_file").map(PathBuf::from) }
     }
 
     fn s3(&mut self) -> Storage {

@@ -60,6 +60,7 @@ create table objects (
 );
 create index objects_by_digest on objects (model_id, sha256);
 
+-- `declared_files` counts the files whose digest is only the client's word.
 -- `publishing` has its number and waits for its manifest, `described` for the numbers below it, `published` is visible.
 create table versions (
     id integer primary key,
@@ -70,6 +71,7 @@ create table versions (
     digest text not null,
     file_count bigint not null,
     total_size bigint not null,
+    declared_files bigint not null,
     metadata text not null,
     created_at bigint not null,
     created_by text not null,

@@ -109,9 +109,10 @@ impl BackEnd {
     async fn start_embedded(config: &Config) -> Result<Self, BackEndError> {
         let mut settings = embedded_aws::Config::new(DataDir::embedded(&config.data_dir));
         EMBEDDED_REGION.clone_into(&mut settings.region);
-        if let Storage::Embedded { listen, root_key_file } = &config.storage {
+        if let Storage::Embedded { listen, root_key_file, identities_file } = &config.storage {
             settings.listen = *listen;
             settings.root_key_file.clone_from(root_key_file);
+            settings.identities_file.clone_from(identities_file);
         }
         let embedded = EmbeddedAws::start(settings).await.map_err(|error| BackEndError::Embedded(Box::new(error)))?;
         let endpoint = format!("http://{}", embedded.addr());

@@ -89,7 +89,7 @@ impl VersionRow {
     pub(super) fn read(row: &AnyRow) -> Result<Self, Error> {
         let n = number(row, "number")?;
         let metadata = text(row, "metadata")?;
-        let unproven = number(row, "unproven")?;
+        let declared = number(row, "declared_files")?;
         Ok(Self {
             id: number(row, "id")?,
             model: ModelRef {
@@ -99,7 +99,7 @@ impl VersionRow {
             number: VersionNumber::new(n)
                 .ok_or_else(|| Error::Corrupt { what: "version number", value: n.to_string() })?,
             digest: stored("digest", &text(row, "digest")?)?,
-            integrity: if unproven == 0 { Integrity::Verified } else { Integrity::Declared },
+            integrity: if declared == 0 { Integrity::Verified } else { Integrity::Declared },
             file_count: number(row, "file_count")? as u64,
             total_size: number(row, "total_size")? as u64,
             metadata: Metadata::from_json(metadata.as_bytes())

@@ -74,9 +74,11 @@ impl Catalog {
                 .and_then(|row| row.try_get("last_number"))
                 .map_err(fail())?;
         let total: u64 = new.files.iter().map(|file| file.size).sum();
+        let declared = new.files.iter().filter(|file| file.integrity == Integrity::Declared).count();
         let id: i64 = sqlx::query(
-            "insert into versions (model_id, number, state, draft_id, digest, file_count, total_size, metadata, \
-             created_at, created_by) values ($1, $2, 'publishing', $3, $4, $5, $6, $7, $8, $9) returning id",
+            "insert into versions (model_id, number, state, draft_id, digest, file_count, total_size, \
+             declared_files, metadata, created_at, created_by) \
+             values ($1, $2, 'publishing', $3, $4, $5, $6, $7, $8, $9, $10) returning id",
         )
         .bind(model_id)
         .bind(number)
@@ -84,6 +86,7 @@ impl Catalog {
         .bind(new.digest.to_string())
         .bind(new.files.len() as i64)
         .bind(total as i64)
+        .bind(declared as i64)
         .bind(new.metadata.to_json())
         .bind(now)
         .bind(&new.draft.created_by)

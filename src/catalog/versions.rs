@@ -4,14 +4,12 @@ use super::listing::{FileRow, Page, VersionRow};
 use super::{Catalog, Error};
 use crate::domain::{FilePath, ModelRef, Sha256Digest, VersionNumber};
 
-/// The columns of a [`VersionRow`]; `unproven` is 1 when a file's digest is only declared.
+/// The columns of a [`VersionRow`].
 macro_rules! version_select {
     ($rest:literal) => {
         concat!(
             "select v.id, n.name as namespace, m.name as model, v.number, v.digest, v.file_count, v.total_size, ",
-            "v.metadata, v.created_at, v.created_by, v.draft_id, ",
-            "cast(case when exists (select 1 from version_files f join objects o on o.id = f.object_id ",
-            "where f.version_id = v.id and o.integrity <> 'verified') then 1 else 0 end as bigint) as unproven ",
+            "v.declared_files, v.metadata, v.created_at, v.created_by, v.draft_id ",
             "from versions v join models m on m.id = v.model_id join namespaces n on n.id = m.namespace_id ",
             "where n.folded = $1 and m.folded = $2 and v.state = 'published' ",
             $rest

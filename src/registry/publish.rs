@@ -108,7 +108,8 @@ impl Registry {
         for attempt in 0..MANIFEST_TRIES {
             match self.roll_forward(version).await {
                 Ok(()) => {
-                    let row = self.catalog().version_by_number(model, version.number).await?;
+                    // The version is there: that it cannot be read at this moment is no failure of the publication.
+                    let row = self.catalog().version_by_number(model, version.number).await.ok().flatten();
                     return Ok(row.map_or(Published::Underway(version.number), |row| Published::Visible(Box::new(row))));
                 }
                 Err(error) => {

@@ -4,6 +4,7 @@
 
 mod door;
 mod house;
+mod memory;
 mod openapi;
 mod outside;
 mod provision;

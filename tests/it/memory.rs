@@ -1,0 +1,65 @@
+//! Memory is bounded at every object size.
+
+use futures::StreamExt as _;
+use reqwest::{Body, Method, StatusCode};
+
+use crate::support::service::{BackEnd, Service, bytes};
+
+const MIB: usize = 1024 * 1024;
+const FILE_MIB: u64 = 2048;
+const BOUND_MIB: u64 = 100;
+
+/// Chunk `n` of the file: all different, and cheap to make.
+fn chunk(base: &[u8], n: u64) -> Vec<u8> {
+    let mut chunk = base.to_vec();
+    chunk[..8].copy_from_slice(&n.to_le_bytes());
+    chunk
+}
+
+/// The most memory that the process ever had, in MiB.
+fn peak(service: &Service) -> u64 {
+    let pid = std::fs::read_to_string(service.data_dir().join("lock")).unwrap();
+    let status = std::fs::read_to_string(format!("/proc/{}/status", pid.trim())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().strip_suffix("kB").unwrap().trim().parse::<u64>().unwrap() / 1024
+}
+
+#[tokio::test]
+async fn two_gib_in_and_out_stay_below_100_mib_for_service_s3_and_kms_together() {
+    let service = Service::start(BackEnd::Embedded).await;
+    let base = bytes(11, MIB);
+    let to_send = base.clone();
+    let chunks = futures::stream::iter((0..FILE_MIB).map(move |n| Ok::<_, std::io::Error>(chunk(&to_send, n))));
+    let answer = service
+        .request(Method::POST, "/v1/models/big/m/versions?path=m.bin")
+        .header("Content-Length", FILE_MIB * MIB as u64)
+        .timeout(std::time::Duration::from_mins(10))
+        .body(Body::wrap_stream(chunks))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), StatusCode::CREATED);
+    let after_upload = peak(&service);
+
+    // Through the service and back, so that both halves of the process carry every byte.
+    let answer = service
+        .request(Method::GET, "/v1/models/big/m/versions/1/files/m.bin?via=proxy")
+        .timeout(std::time::Duration::from_mins(10))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    let mut received = answer.bytes_stream();
+    let (mut rest, mut n) = (Vec::new(), 0);
+    while let Some(piece) = received.next().await {
+        rest.extend_from_slice(&piece.unwrap());
+        while rest.len() >= MIB {
+            assert!(rest[..MIB] == chunk(&base, n)[..], "MiB {n} came back changed");
+            rest.drain(..MIB);
+            n += 1;
+        }
+    }
+    assert_eq!((n, rest.len()), (FILE_MIB, 0));
+    let after_download = peak(&service);
+    assert!(after_download < BOUND_MIB, "{after_upload} MiB after the upload, {after_download} MiB after the download");
+}
