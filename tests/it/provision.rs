@@ -1,180 +1,27 @@
 //! Provisioning against the embedded endpoint and against servers that others wrote: made once, mended, proven.
 
+mod account;
+mod drift;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use aws_sdk_kms::types::KeyState;
-use aws_sdk_s3::config::interceptors::{
-    BeforeDeserializationInterceptorContextRef, BeforeTransmitInterceptorContextRef,
-};
-use aws_sdk_s3::config::retry::RetryConfig;
-use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_s3::config::{BehaviorVersion, Region};
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
-use aws_smithy_runtime_api::box_error::BoxError;
-use aws_smithy_runtime_api::client::interceptors::Intercept;
-use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
-use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
-use aws_smithy_types::config_bag::ConfigBag;
-use embedded_aws::EmbeddedAws;
 use strongroom::provision::apply::Applied;
 use strongroom::provision::apply_key::KeyRun;
 use strongroom::provision::change::Change;
 use strongroom::provision::observe::Setting;
 use strongroom::provision::plan::Unplannable;
 use strongroom::provision::{
-    self, BackEnd, ClaimId, Clients, Finding, KeyArn, KeySpec, KeyWish, Mode, ProvisionError, Provisioned, Status,
-    Wanted,
+    self, BackEnd, ClaimId, Clients, Finding, KeyArn, KeySpec, KeyWish, Mode, ProvisionError, Status, Wanted,
 };
-use tempfile::TempDir;
 
+use self::account::{Account, Death};
 use crate::support::outside::{Outside, cannot, seaweedfs_with_localstack};
 
 const REGION: &str = "us-east-1";
-
-/// An account of its own: the embedded endpoint in a directory that ends with it.
-struct Account {
-    endpoint: String,
-    keys: Credentials,
-    _server: EmbeddedAws,
-    _dir: TempDir,
-}
-
-/// A process that dies at one of its changes.
-#[derive(Debug, Clone)]
-struct Death {
-    /// Changes that still go through.
-    left: Arc<AtomicUsize>,
-    /// From then on nothing is sent at all.
-    dead: Arc<AtomicBool>,
-    /// Whether the fatal change reaches the server, and only its answer is lost.
-    after_sending: bool,
-}
-
-impl Account {
-    async fn new() -> Self {
-        let dir = TempDir::new().unwrap();
-        let mut config = embedded_aws::Config::new(dir.path());
-        config.listen = "127.0.0.1:0".parse().unwrap();
-        REGION.clone_into(&mut config.region);
-        let server = EmbeddedAws::start(config).await.unwrap();
-        let pair = server.credentials();
-        let keys = Credentials::new(pair.access_key(), pair.secret_key(), None, None, "test");
-        Self { endpoint: format!("http://{}", server.addr()), keys, _server: server, _dir: dir }
-    }
-
-    fn clients(&self) -> Clients {
-        self.clients_that(None)
-    }
-
-    fn clients_that(&self, die: Option<Death>) -> Clients {
-        let mut s3 = aws_sdk_s3::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new(REGION))
-            .endpoint_url(&self.endpoint)
-            .force_path_style(true)
-            .credentials_provider(self.keys.clone())
-            .retry_config(RetryConfig::disabled());
-        let mut kms = aws_sdk_kms::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new(REGION))
-            .endpoint_url(&self.endpoint)
-            .credentials_provider(self.keys.clone())
-            .retry_config(RetryConfig::disabled());
-        if let Some(death) = die {
-            s3 = s3.interceptor(death.clone());
-            kms = kms.interceptor(death);
-        }
-        let anonymous = aws_sdk_s3::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new(REGION))
-            .endpoint_url(&self.endpoint)
-            .force_path_style(true)
-            .allow_no_auth()
-            .build();
-        Clients {
-            s3: aws_sdk_s3::Client::from_conf(s3.build()),
-            kms: aws_sdk_kms::Client::from_conf(kms.build()),
-            anonymous: Some(aws_sdk_s3::Client::from_conf(anonymous)),
-        }
-    }
-
-    async fn provision(&self, wanted: &Wanted, mode: Mode) -> Result<Provisioned, ProvisionError> {
-        provision::provision(&self.clients(), wanted, mode).await
-    }
-
-    /// The keys that carry the alias of a bucket in their tags, by state.
-    async fn keys_made_for(&self, wanted: &Wanted) -> BTreeMap<String, KeyState> {
-        let KeyWish::Alias(alias) = &wanted.key else { panic!("a key of our own") };
-        let kms = self.clients().kms;
-        let mut found = BTreeMap::new();
-        let mut pages = kms.list_keys().into_paginator().send();
-        while let Some(page) = pages.next().await {
-            for key in page.unwrap().keys() {
-                let id = key.key_id().unwrap();
-                let tags = kms.list_resource_tags().key_id(id).send().await.unwrap();
-                if tags.tags().iter().any(|tag| tag.tag_value() == alias) {
-                    let described = kms.describe_key().key_id(id).send().await.unwrap();
-                    let state = described.key_metadata().unwrap().key_state().unwrap().clone();
-                    found.insert(key.key_arn().unwrap().to_owned(), state);
-                }
-            }
-        }
-        found
-    }
-}
-
-impl Death {
-    fn after(changes: usize, after_sending: bool) -> Self {
-        Self { left: Arc::new(AtomicUsize::new(changes)), dead: Arc::default(), after_sending }
-    }
-
-    /// Kills the process when this request is one change too many.
-    fn before(&self, request: &HttpRequest) -> Result<(), BoxError> {
-        self.answer()?;
-        let reads = match request.headers().get("x-amz-target") {
-            Some(target) => ["Describe", "List", "Get"].iter().any(|verb| target.contains(&format!(".{verb}"))),
-            None => matches!(request.method(), "GET" | "HEAD"),
-        };
-        if !reads {
-            match self.left.load(Ordering::SeqCst) {
-                0 => self.dead.store(true, Ordering::SeqCst),
-                left => self.left.store(left - 1, Ordering::SeqCst),
-            }
-        }
-        if self.after_sending { Ok(()) } else { self.answer() }
-    }
-
-    fn answer(&self) -> Result<(), BoxError> {
-        if self.dead.load(Ordering::SeqCst) { Err("the process is dead".into()) } else { Ok(()) }
-    }
-}
-
-impl Intercept for Death {
-    fn name(&self) -> &'static str {
-        "Death"
-    }
-
-    fn read_before_transmit(
-        &self,
-        context: &BeforeTransmitInterceptorContextRef<'_>,
-        _: &RuntimeComponents,
-        _: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        self.before(context.request())
-    }
-
-    fn read_after_transmit(
-        &self,
-        _: &BeforeDeserializationInterceptorContextRef<'_>,
-        _: &RuntimeComponents,
-        _: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        self.answer()
-    }
-}
 
 fn wanted(bucket: &str) -> Wanted {
     Wanted::new(bucket, REGION, BackEnd::Embedded)
@@ -300,157 +147,6 @@ async fn loser_of_the_race_disposes_of_its_own_key_and_of_no_other() {
     assert_eq!(state(&won), KeyState::Enabled);
     assert_eq!(state(&lost), KeyState::PendingDeletion);
     assert_eq!(state(&left_over), KeyState::Enabled);
-}
-
-/// What is done to a bucket behind our back.
-#[derive(Debug, Clone, Copy)]
-enum Harm {
-    OpenPublicAccess,
-    OtherKey,
-    SuspendVersioning,
-    WeakenPolicy,
-    GrantByPolicy,
-    StretchLifecycle,
-    DropTags,
-    SlowRotation,
-}
-
-impl Harm {
-    const ALL: [Self; 8] = [
-        Self::OpenPublicAccess,
-        Self::OtherKey,
-        Self::SuspendVersioning,
-        Self::WeakenPolicy,
-        Self::GrantByPolicy,
-        Self::StretchLifecycle,
-        Self::DropTags,
-        Self::SlowRotation,
-    ];
-
-    /// The claim that fails, and whether `create` may mend it because it then looks as if never set.
-    fn consequence(self) -> (Option<ClaimId>, bool) {
-        match self {
-            Self::OpenPublicAccess => (Some(ClaimId::PublicAccessBlocked), false),
-            Self::OtherKey => (Some(ClaimId::DefaultEncryption), false),
-            Self::SuspendVersioning => (Some(ClaimId::Versioned), false),
-            Self::WeakenPolicy => (Some(ClaimId::EncryptionEnforced), false),
-            Self::GrantByPolicy => (Some(ClaimId::PolicyGrantsNothing), false),
-            Self::StretchLifecycle => (Some(ClaimId::MultipartExpires), false),
-            // An empty bucket is taken for ours when nobody else has marked it.
-            Self::DropTags => (Some(ClaimId::Tagged), true),
-            Self::SlowRotation => (Some(ClaimId::KeyRotates), false),
-        }
-    }
-
-    async fn inflict(self, clients: &Clients, made: &Provisioned) {
-        let bucket = made.outputs.bucket.as_str();
-        let s3 = &clients.s3;
-        match self {
-            Self::OpenPublicAccess => {
-                let open = aws_sdk_s3::types::PublicAccessBlockConfiguration::builder()
-                    .block_public_acls(true)
-                    .ignore_public_acls(true)
-                    .block_public_policy(false)
-                    .restrict_public_buckets(false)
-                    .build();
-                s3.put_public_access_block()
-                    .bucket(bucket)
-                    .public_access_block_configuration(open)
-                    .send()
-                    .await
-                    .unwrap();
-            }
-            Self::OtherKey => {
-                let other = clients.kms.create_key().description("other").send().await.unwrap();
-                let default = aws_sdk_s3::types::ServerSideEncryptionByDefault::builder()
-                    .sse_algorithm(aws_sdk_s3::types::ServerSideEncryption::AwsKms)
-                    .kms_master_key_id(other.key_metadata().unwrap().arn().unwrap())
-                    .build()
-                    .unwrap();
-                let rule = aws_sdk_s3::types::ServerSideEncryptionRule::builder()
-                    .apply_server_side_encryption_by_default(default)
-                    .bucket_key_enabled(true)
-                    .build();
-                let all = aws_sdk_s3::types::ServerSideEncryptionConfiguration::builder().rules(rule).build().unwrap();
-                s3.put_bucket_encryption()
-                    .bucket(bucket)
-                    .server_side_encryption_configuration(all)
-                    .send()
-                    .await
-                    .unwrap();
-            }
-            Self::SuspendVersioning => {
-                let off = VersioningConfiguration::builder().status(BucketVersioningStatus::Suspended).build();
-                s3.put_bucket_versioning().bucket(bucket).versioning_configuration(off).send().await.unwrap();
-            }
-            Self::WeakenPolicy => {
-                let weak = made
-                    .spec
-                    .policy
-                    .render()
-                    .replace(made.spec.key.as_str(), "arn:aws:kms:us-east-1:000000000000:key/other");
-                s3.put_bucket_policy().bucket(bucket).policy(weak).send().await.unwrap();
-            }
-            Self::GrantByPolicy => {
-                // To one account, so that it is no public policy, which the public access block would refuse.
-                let account = made.spec.key.account();
-                let grant = format!(
-                    r#""Statement":[{{"Sid":"Open","Effect":"Allow","Principal":{{"AWS":"arn:aws:iam::{account}:root"}},"Action":"s3:GetObject","Resource":"arn:aws:s3:::{bucket}/*"}},"#
-                );
-                let open = made.spec.policy.render().replace(r#""Statement":["#, &grant);
-                s3.put_bucket_policy().bucket(bucket).policy(open).send().await.unwrap();
-            }
-            Self::StretchLifecycle => {
-                let mut rules =
-                    s3.get_bucket_lifecycle_configuration().bucket(bucket).send().await.unwrap().rules.unwrap();
-                rules[0].abort_incomplete_multipart_upload = Some(
-                    aws_sdk_s3::types::AbortIncompleteMultipartUpload::builder().days_after_initiation(70).build(),
-                );
-                let rules =
-                    aws_sdk_s3::types::BucketLifecycleConfiguration::builder().set_rules(Some(rules)).build().unwrap();
-                s3.put_bucket_lifecycle_configuration()
-                    .bucket(bucket)
-                    .lifecycle_configuration(rules)
-                    .send()
-                    .await
-                    .unwrap();
-            }
-            Self::DropTags => {
-                s3.delete_bucket_tagging().bucket(bucket).send().await.unwrap();
-            }
-            Self::SlowRotation => {
-                let key = made.outputs.key_arn.as_str();
-                clients.kms.enable_key_rotation().key_id(key).rotation_period_in_days(2000).send().await.unwrap();
-            }
-        }
-    }
-}
-
-#[tokio::test]
-async fn drift_is_reported_in_create_and_mended_in_repair() {
-    let account = Account::new().await;
-    let clients = account.clients();
-    let wanted = wanted("drift");
-    let made = account.provision(&wanted, Mode::Create).await.unwrap();
-    for harm in Harm::ALL {
-        harm.inflict(&clients, &made).await;
-        let (claim, create_mends) = harm.consequence();
-        let failed: BTreeSet<ClaimId> = claim.into_iter().collect();
-
-        let seen = provision::posture(&clients, &wanted, &made.spec).await;
-        assert_eq!(standing(&seen, Status::Failed), failed, "{harm:?}");
-
-        let looked = account.provision(&wanted, Mode::Verify).await.unwrap();
-        assert_eq!(standing(&looked.findings, Status::Failed), failed, "{harm:?}");
-        let created = account.provision(&wanted, Mode::Create).await.unwrap();
-        assert_eq!(created.changes_made.is_empty(), !create_mends, "{harm:?}");
-
-        let repaired = account.provision(&wanted, Mode::Repair).await.unwrap();
-        assert_eq!(repaired.changes_made.len(), usize::from(!create_mends), "{harm:?}: {:?}", repaired.changes_made);
-        assert_eq!(standing(&repaired.findings, Status::Failed), BTreeSet::new(), "{harm:?}");
-        assert_eq!(provision::preview(&clients, &wanted, Mode::Repair).await.unwrap(), []);
-        assert_eq!(repaired.outputs, made.outputs);
-    }
 }
 
 #[tokio::test]

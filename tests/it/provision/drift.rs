@@ -1,0 +1,160 @@
+//! Settings changed behind the service's back.
+
+use std::collections::BTreeSet;
+
+use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
+use strongroom::provision::{self, ClaimId, Clients, Mode, Provisioned, Status};
+
+use super::account::Account;
+use super::{standing, wanted};
+
+/// What is done to a bucket behind our back.
+#[derive(Debug, Clone, Copy)]
+enum Harm {
+    OpenPublicAccess,
+    OtherKey,
+    SuspendVersioning,
+    WeakenPolicy,
+    GrantByPolicy,
+    StretchLifecycle,
+    DropTags,
+    SlowRotation,
+}
+
+impl Harm {
+    const ALL: [Self; 8] = [
+        Self::OpenPublicAccess,
+        Self::OtherKey,
+        Self::SuspendVersioning,
+        Self::WeakenPolicy,
+        Self::GrantByPolicy,
+        Self::StretchLifecycle,
+        Self::DropTags,
+        Self::SlowRotation,
+    ];
+
+    /// The claim that fails, and whether `create` may mend it because it then looks as if never set.
+    fn consequence(self) -> (Option<ClaimId>, bool) {
+        match self {
+            Self::OpenPublicAccess => (Some(ClaimId::PublicAccessBlocked), false),
+            Self::OtherKey => (Some(ClaimId::DefaultEncryption), false),
+            Self::SuspendVersioning => (Some(ClaimId::Versioned), false),
+            Self::WeakenPolicy => (Some(ClaimId::EncryptionEnforced), false),
+            Self::GrantByPolicy => (Some(ClaimId::PolicyGrantsNothing), false),
+            Self::StretchLifecycle => (Some(ClaimId::MultipartExpires), false),
+            // An empty bucket is taken for ours when nobody else has marked it.
+            Self::DropTags => (Some(ClaimId::Tagged), true),
+            Self::SlowRotation => (Some(ClaimId::KeyRotates), false),
+        }
+    }
+
+    async fn inflict(self, clients: &Clients, made: &Provisioned) {
+        let bucket = made.outputs.bucket.as_str();
+        let s3 = &clients.s3;
+        match self {
+            Self::OpenPublicAccess => {
+                let open = aws_sdk_s3::types::PublicAccessBlockConfiguration::builder()
+                    .block_public_acls(true)
+                    .ignore_public_acls(true)
+                    .block_public_policy(false)
+                    .restrict_public_buckets(false)
+                    .build();
+                s3.put_public_access_block()
+                    .bucket(bucket)
+                    .public_access_block_configuration(open)
+                    .send()
+                    .await
+                    .unwrap();
+            }
+            Self::OtherKey => {
+                let other = clients.kms.create_key().description("other").send().await.unwrap();
+                let default = aws_sdk_s3::types::ServerSideEncryptionByDefault::builder()
+                    .sse_algorithm(aws_sdk_s3::types::ServerSideEncryption::AwsKms)
+                    .kms_master_key_id(other.key_metadata().unwrap().arn().unwrap())
+                    .build()
+                    .unwrap();
+                let rule = aws_sdk_s3::types::ServerSideEncryptionRule::builder()
+                    .apply_server_side_encryption_by_default(default)
+                    .bucket_key_enabled(true)
+                    .build();
+                let all = aws_sdk_s3::types::ServerSideEncryptionConfiguration::builder().rules(rule).build().unwrap();
+                s3.put_bucket_encryption()
+                    .bucket(bucket)
+                    .server_side_encryption_configuration(all)
+                    .send()
+                    .await
+                    .unwrap();
+            }
+            Self::SuspendVersioning => {
+                let off = VersioningConfiguration::builder().status(BucketVersioningStatus::Suspended).build();
+                s3.put_bucket_versioning().bucket(bucket).versioning_configuration(off).send().await.unwrap();
+            }
+            Self::WeakenPolicy => {
+                let weak = made
+                    .spec
+                    .policy
+                    .render()
+                    .replace(made.spec.key.as_str(), "arn:aws:kms:us-east-1:000000000000:key/other");
+                s3.put_bucket_policy().bucket(bucket).policy(weak).send().await.unwrap();
+            }
+            Self::GrantByPolicy => {
+                // To one account, so that it is no public policy, which the public access block would refuse.
+                let account = made.spec.key.account();
+                let grant = format!(
+                    r#""Statement":[{{"Sid":"Open","Effect":"Allow","Principal":{{"AWS":"arn:aws:iam::{account}:root"}},"Action":"s3:GetObject","Resource":"arn:aws:s3:::{bucket}/*"}},"#
+                );
+                let open = made.spec.policy.render().replace(r#""Statement":["#, &grant);
+                s3.put_bucket_policy().bucket(bucket).policy(open).send().await.unwrap();
+            }
+            Self::StretchLifecycle => {
+                let mut rules =
+                    s3.get_bucket_lifecycle_configuration().bucket(bucket).send().await.unwrap().rules.unwrap();
+                rules[0].abort_incomplete_multipart_upload = Some(
+                    aws_sdk_s3::types::AbortIncompleteMultipartUpload::builder().days_after_initiation(70).build(),
+                );
+                let rules =
+                    aws_sdk_s3::types::BucketLifecycleConfiguration::builder().set_rules(Some(rules)).build().unwrap();
+                s3.put_bucket_lifecycle_configuration()
+                    .bucket(bucket)
+                    .lifecycle_configuration(rules)
+                    .send()
+                    .await
+                    .unwrap();
+            }
+            Self::DropTags => {
+                s3.delete_bucket_tagging().bucket(bucket).send().await.unwrap();
+            }
+            Self::SlowRotation => {
+                let key = made.outputs.key_arn.as_str();
+                clients.kms.enable_key_rotation().key_id(key).rotation_period_in_days(2000).send().await.unwrap();
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn drift_is_reported_in_create_and_mended_in_repair() {
+    let account = Account::new().await;
+    let clients = account.clients();
+    let wanted = wanted("drift");
+    let made = account.provision(&wanted, Mode::Create).await.unwrap();
+    for harm in Harm::ALL {
+        harm.inflict(&clients, &made).await;
+        let (claim, create_mends) = harm.consequence();
+        let failed: BTreeSet<ClaimId> = claim.into_iter().collect();
+
+        let seen = provision::posture(&clients, &wanted, &made.spec).await;
+        assert_eq!(standing(&seen, Status::Failed), failed, "{harm:?}");
+
+        let looked = account.provision(&wanted, Mode::Verify).await.unwrap();
+        assert_eq!(standing(&looked.findings, Status::Failed), failed, "{harm:?}");
+        let created = account.provision(&wanted, Mode::Create).await.unwrap();
+        assert_eq!(created.changes_made.is_empty(), !create_mends, "{harm:?}");
+
+        let repaired = account.provision(&wanted, Mode::Repair).await.unwrap();
+        assert_eq!(repaired.changes_made.len(), usize::from(!create_mends), "{harm:?}: {:?}", repaired.changes_made);
+        assert_eq!(standing(&repaired.findings, Status::Failed), BTreeSet::new(), "{harm:?}");
+        assert_eq!(provision::preview(&clients, &wanted, Mode::Repair).await.unwrap(), []);
+        assert_eq!(repaired.outputs, made.outputs);
+    }
+}
