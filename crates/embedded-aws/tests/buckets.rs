@@ -17,7 +17,8 @@ async fn a_new_bucket_is_private_and_encrypted() {
     endpoint.bucket("models").await;
     let s3 = &endpoint.s3;
     assert_eq!(s3.head_bucket().bucket("models").send().await.unwrap().bucket_region(), Some("us-east-1"));
-    assert_eq!(s3.get_bucket_location().bucket("models").send().await.unwrap().location_constraint(), None);
+    let location = s3.get_bucket_location().bucket("models").send().await.unwrap();
+    assert_eq!(location.location_constraint().map_or("", |constraint| constraint.as_str()), "");
     assert_eq!(s3.get_bucket_versioning().bucket("models").send().await.unwrap().status(), None);
     let block = s3.get_public_access_block().bucket("models").send().await.unwrap();
     let block = block.public_access_block_configuration().unwrap();

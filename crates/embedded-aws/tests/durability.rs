@@ -7,10 +7,11 @@ use aws_sdk_s3::{
     primitives::ByteStream,
     types::{BucketVersioningStatus, CompletedMultipartUpload, CompletedPart, VersioningConfiguration},
 };
+use embedded_aws::{Config, EmbeddedAws};
 use std::{
     collections::BTreeMap,
-    io::{BufRead, BufReader},
-    path::{Path, PathBuf},
+    io::{BufRead, BufReader, Write},
+    path::Path,
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
     time::Duration,
@@ -19,6 +20,8 @@ use support::{blob_files, bytes, s3_client};
 
 const BUCKET: &str = "models";
 const ROUNDS: u64 = 6;
+/// Environment variable that names the directory to the endpoint's process.
+const DIRECTORY: &str = "EMBEDDED_AWS_TEST_DIR";
 
 /// The endpoint as a process of its own.
 struct Process {
@@ -28,10 +31,12 @@ struct Process {
 
 impl Process {
     fn start(dir: &Path) -> Self {
-        let mut child = Command::new(serve()).arg(dir).stdout(Stdio::piped()).spawn().unwrap();
-        let mut url = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut url).unwrap();
-        Self { child, url: url.trim().to_owned() }
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "endpoint_process", "--nocapture"]).env(DIRECTORY, dir);
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let url = lines.find_map(|line| line.split(' ').find(|word| word.starts_with("http://")).map(str::to_owned));
+        Self { child, url: url.expect("the endpoint says where it listens") }
     }
 
     fn client(&self, dir: &Path) -> aws_sdk_s3::Client {
@@ -41,17 +46,25 @@ impl Process {
     }
 
     /// `kill -9`.
-    fn kill(mut self) {
+    fn kill(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 }
 
-/// The example lies beside the test binary, built with it.
-fn serve() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let target = test.parent().unwrap().parent().unwrap();
-    target.join("examples").join("serve")
+/// What [`Process`] runs: this binary, with a directory to serve. In an ordinary run there is none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn endpoint_process() {
+    let Some(dir) = std::env::var_os(DIRECTORY) else { return };
+    let server = EmbeddedAws::start(Config::new(dir)).await.unwrap();
+    writeln!(std::io::stdout(), " http://{} ", server.addr()).unwrap();
+    std::future::pending::<()>().await;
 }
 
 /// Keys that were acknowledged, with the seed and size of their bytes.
@@ -152,9 +165,9 @@ async fn kill_minus_nine_loses_nothing_and_leaves_nothing() {
     process.kill();
 }
 
-#[tokio::test]
+// The socket blocks its thread; the endpoint needs another.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dropped_connection_leaves_no_file() {
-    use std::io::Write;
     let endpoint = support::Endpoint::start().await;
     endpoint.bucket(BUCKET).await;
     let presigned = endpoint

@@ -371,15 +371,15 @@ async fn no_plaintext_is_on_disk_and_damage_is_never_given_out() {
 #[tokio::test]
 async fn copies_are_new_objects_under_the_destinations_key() {
     let endpoint = Endpoint::start().await;
-    endpoint.versioned_bucket("from").await;
-    endpoint.bucket("to").await;
+    endpoint.versioned_bucket("source").await;
+    endpoint.bucket("target").await;
     let key = endpoint.key().await;
     let body = bytes(700_000, 4);
-    let put = endpoint.s3.put_object().bucket("from").key("a b/ü").body(ByteStream::from(body.clone()));
+    let put = endpoint.s3.put_object().bucket("source").key("a b/ü").body(ByteStream::from(body.clone()));
     let first = put.metadata("m", "1").content_type("x/y").tagging("t=1").send().await.unwrap();
-    endpoint.put("from", "a b/ü", "newer").await;
-    let source = format!("from/a%20b/%C3%BC?versionId={}", first.version_id().unwrap());
-    let copy = || endpoint.s3.copy_object().bucket("to").copy_source(&source);
+    endpoint.put("source", "a b/ü", "newer").await;
+    let source = format!("source/a%20b/%C3%BC?versionId={}", first.version_id().unwrap());
+    let copy = || endpoint.s3.copy_object().bucket("target").copy_source(&source);
     let copied = copy()
         .key("copy")
         .server_side_encryption(ServerSideEncryption::AwsKms)
@@ -389,21 +389,21 @@ async fn copies_are_new_objects_under_the_destinations_key() {
         .unwrap();
     assert_eq!(copied.copy_source_version_id(), first.version_id());
     assert_eq!(copied.ssekms_key_id(), Some(key.as_str()));
-    let got = endpoint.s3.get_object().bucket("to").key("copy").send().await.unwrap();
+    let got = endpoint.s3.get_object().bucket("target").key("copy").send().await.unwrap();
     assert_eq!((got.content_type(), got.tag_count()), (Some("x/y"), Some(1)));
     assert_eq!(got.metadata().unwrap()["m"], "1");
     assert!(read(got).await == body);
 
     let replaced = copy().key("replaced").metadata_directive(MetadataDirective::Replace).metadata("m", "2");
     replaced.tagging_directive(TaggingDirective::Replace).tagging("t=2&u=3").send().await.unwrap();
-    let got = endpoint.s3.get_object().bucket("to").key("replaced").send().await.unwrap();
+    let got = endpoint.s3.get_object().bucket("target").key("replaced").send().await.unwrap();
     assert_eq!((got.metadata().unwrap()["m"].as_str(), got.tag_count()), ("2", Some(2)));
 
     assert_eq!(status(copy().key("x").copy_source_if_match("\"other\"").send().await), 412);
     assert_eq!(status(copy().key("x").copy_source_if_none_match(first.e_tag().unwrap()).send().await), 412);
-    let onto_itself = endpoint.s3.copy_object().bucket("to").key("copy").copy_source("to/copy");
+    let onto_itself = endpoint.s3.copy_object().bucket("target").key("copy").copy_source("target/copy");
     assert_eq!(code(onto_itself.send().await), "InvalidRequest");
-    let absent = endpoint.s3.copy_object().bucket("to").key("x").copy_source("to/absent").send().await;
+    let absent = endpoint.s3.copy_object().bucket("target").key("x").copy_source("target/absent").send().await;
     assert_eq!(code(absent), "NoSuchKey");
 }
 

@@ -192,6 +192,9 @@ pub(crate) struct Completed {
     pub(crate) bucket: u64,
     pub(crate) key: String,
     pub(crate) version: u64,
+    /// As in [`Upload`].
+    pub(crate) algorithm_header: Option<String>,
+    pub(crate) kms_key: Option<String>,
     /// SHA-256 over the list of parts that was asked for, hex.
     pub(crate) request: String,
     pub(crate) at_ms: i64,

@@ -54,6 +54,8 @@ pub(crate) struct Completion {
     pub(crate) precondition: Precondition,
     /// Fingerprint of the request, to answer a repetition.
     pub(crate) request: String,
+    /// As in [`Upload`].
+    pub(crate) algorithm_header: Option<String>,
 }
 
 /// Turns an upload into a version; parts that were not asked for are dropped.
@@ -66,7 +68,8 @@ pub(crate) fn complete(
     completion: Completion,
     now_ms: i64,
 ) -> Result<Result<Written, Refused>, MetaError> {
-    let Completion { content, segments, precondition, request } = completion;
+    let Completion { content, segments, precondition, request, algorithm_header } = completion;
+    let kms_key = content.encryption.kms_key.clone();
     let mut written = match objects::put(tables, place, content, &segments, &precondition, now_ms)? {
         Ok(written) => written,
         Err(refused) => return Ok(Err(refused)),
@@ -83,6 +86,8 @@ pub(crate) fn complete(
         bucket: place.bucket_id,
         key: place.key.clone(),
         version: written.version.sequence,
+        algorithm_header,
+        kms_key,
         request,
         at_ms: now_ms,
     })?;

@@ -52,6 +52,8 @@ impl Store {
     }
 
     /// Reads what an upload was created with; `None`: no such upload.
+    ///
+    /// A completed upload counts for as long as a repeated completion is answered.
     pub(crate) fn upload_facts(
         &self,
         bucket: &str,
@@ -61,11 +63,13 @@ impl Store {
         let snapshot = self.inner.meta.read()?;
         let Some(record) = lookup::bucket(&snapshot.buckets, bucket)? else { return Ok(None) };
         let Some(id) = SequencedId::parse(upload_id) else { return Ok(None) };
-        let upload = lookup::upload(&snapshot.uploads, record.id, key.as_bytes(), id)?;
-        Ok(upload.map(|upload| UploadFacts {
-            algorithm_header: upload.algorithm_header,
-            key_arn: upload.encryption.kms_key,
-        }))
+        if let Some(upload) = lookup::upload(&snapshot.uploads, record.id, key.as_bytes(), id)? {
+            let key_arn = upload.encryption.kms_key;
+            return Ok(Some(UploadFacts { algorithm_header: upload.algorithm_header, key_arn }));
+        }
+        let done = lookup::completed(&snapshot.completed, id)?;
+        let done = done.filter(|done| done.bucket == record.id && done.key == key);
+        Ok(done.map(|done| UploadFacts { algorithm_header: done.algorithm_header, key_arn: done.kms_key }))
     }
 
     fn policy(&self, bucket: &str, id: u64, settings: &Settings) -> Option<Arc<BucketPolicy>> {

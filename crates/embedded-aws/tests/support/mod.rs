@@ -129,9 +129,8 @@ pub fn kms_client(url: &str, access_key: &str, secret_key: &str) -> aws_sdk_kms:
 
 /// Everything in `incoming/` and `blobs/`.
 pub fn blob_files(dir: &Path) -> Vec<PathBuf> {
-    let list = |dir: &Path| -> Vec<PathBuf> {
-        std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect()
-    };
+    let list =
+        |dir: &Path| -> Vec<PathBuf> { std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect() };
     let mut files = list(&dir.join("incoming"));
     files.extend(list(&dir.join("blobs")).iter().flat_map(|shard| list(shard)));
     files

@@ -71,7 +71,7 @@ impl Raw {
         headers.sort();
         let names: Vec<&str> = headers.iter().map(|(name, _)| name.as_str()).collect();
         let names = names.join(";");
-        let lines: String = headers.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
+        let lines = headers.iter().fold(String::new(), |lines, (name, value)| lines + name + ":" + value + "\n");
         let (path, query) = self.target.split_once('?').unwrap_or((&self.target, ""));
         let canonical = format!("{}\n{path}\n{query}\n{lines}\n{names}\n{payload}", self.method);
         let scope = format!("{}/{}/{}/aws4_request", &stamp[..8], signer.region, signer.service);
@@ -93,9 +93,9 @@ impl Raw {
     pub async fn send(&self, address: std::net::SocketAddr) -> Answer {
         let mut head = format!("{} {} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n", self.method, self.target);
         for (name, value) in &self.headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
+            head.extend([name, ": ", value, "\r\n"]);
         }
-        head.push_str(&format!("content-length: {}\r\n\r\n", self.body.len()));
+        head.extend(["content-length: ", &self.body.len().to_string(), "\r\n\r\n"]);
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(head.as_bytes()).await.unwrap();
         // The server may answer and close before it has read everything.

@@ -92,7 +92,8 @@ fn complete(
         Ok(planned) => planned,
         Err(refused) => return Ok(Err(refused)),
     };
-    let completion = Completion { content, segments, precondition, request };
+    let algorithm_header = upload.algorithm_header;
+    let completion = Completion { content, segments, precondition, request, algorithm_header };
     Ok(uploads::complete(tables, place, id, completion, clock::now_ms())?.map_err(S3Error::from))
 }
 
