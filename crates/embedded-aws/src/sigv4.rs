@@ -216,9 +216,9 @@ fn canonical_request(request: &SignedRequest<'_>, signed: &[&str], payload: &str
         if values.is_empty() {
             return Err(invalid(format!("Signed header '{name}' is not in the request.")));
         }
-        canonical.push_str(&format!("{name}:{}\n", values.join(",")));
+        canonical.extend([name, ":", &values.join(","), "\n"]);
     }
-    canonical.push_str(&format!("\n{}\n{payload}", signed.join(";")));
+    canonical.extend(["\n", &signed.join(";"), "\n", payload]);
     Ok(canonical)
 }
 

@@ -87,7 +87,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn write_that_nobody_reads_fails_after_the_limit() {
         let (ours, _theirs) = tokio::io::duplex(16);
-        let mut connection = WriteTimeout::new(ours, Duration::from_secs(60));
+        let mut connection = WriteTimeout::new(ours, Duration::from_mins(1));
         let started = Instant::now();
         let failed = connection.write_all(&[0; 64]).await.unwrap_err();
         assert_eq!(failed.kind(), io::ErrorKind::TimedOut);

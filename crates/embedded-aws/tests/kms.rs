@@ -3,6 +3,7 @@
 
 mod support;
 
+use aws_sdk_kms::operation::list_keys::ListKeysOutput;
 use aws_sdk_kms::primitives::Blob;
 use aws_sdk_kms::types::{DataKeySpec, KeyState, Tag};
 use aws_sdk_s3::primitives::ByteStream;
@@ -71,7 +72,7 @@ async fn aliases_and_lists_work_through_the_sdk() {
 
     let pages: Vec<_> = kms.list_keys().limit(2).into_paginator().send().collect::<Result<_, _>>().await.unwrap();
     assert_eq!(pages.len(), 3);
-    let mut listed: Vec<_> = pages.iter().flat_map(|page| page.keys()).filter_map(|key| key.key_arn()).collect();
+    let mut listed: Vec<_> = pages.iter().flat_map(ListKeysOutput::keys).filter_map(|key| key.key_arn()).collect();
     listed.sort_unstable();
     keys.sort();
     assert_eq!(listed, keys);
@@ -277,7 +278,14 @@ async fn identity_needs_the_kms_actions_that_its_s3_requests_use() {
 
     assert_eq!(code(put("NOKMS").await), "AccessDenied");
     assert_eq!(code(get("NOKMS").await), "AccessDenied");
-    client("NOKMS").put_object().bucket("models").key("sse-s3").body(ByteStream::from_static(b"x")).send().await.unwrap();
+    client("NOKMS")
+        .put_object()
+        .bucket("models")
+        .key("sse-s3")
+        .body(ByteStream::from_static(b"x"))
+        .send()
+        .await
+        .unwrap();
     put("WRITER").await.unwrap();
     get("WRITER").await.unwrap();
     get("READER").await.unwrap();
@@ -303,7 +311,14 @@ async fn identity_needs_the_kms_actions_that_its_s3_requests_use() {
     let part = part.body(ByteStream::from_static(b"x")).send().await.unwrap();
     let part = CompletedPart::builder().part_number(1).set_e_tag(part.e_tag).build();
     let parts = CompletedMultipartUpload::builder().parts(part).build();
-    full.complete_multipart_upload().bucket("models").key("m").upload_id(id).multipart_upload(parts).send().await.unwrap();
+    full.complete_multipart_upload()
+        .bucket("models")
+        .key("m")
+        .upload_id(id)
+        .multipart_upload(parts)
+        .send()
+        .await
+        .unwrap();
 }
 
 fn write_key(path: &std::path::Path, content: &str) {

@@ -19,7 +19,7 @@ pub(super) struct Arns {
 /// All keys and aliases; every change goes through [`Tables`] first.
 pub(super) struct Keys {
     pub(super) arns: Arns,
-    keys: BTreeMap<String, Key>,
+    by_id: BTreeMap<String, Key>,
     aliases: BTreeMap<String, AliasRecord>,
     /// When [`upkeep`](Self::upkeep) has something to do.
     due: Option<Millis>,
@@ -62,18 +62,18 @@ impl Arns {
 
 impl Keys {
     pub(super) fn new(arns: Arns, stored: Stored) -> Self {
-        let mut keys = Self { arns, keys: stored.keys, aliases: stored.aliases, due: None };
+        let mut keys = Self { arns, by_id: stored.keys, aliases: stored.aliases, due: None };
         keys.find_due();
         keys
     }
 
     pub(super) fn get(&self, id: &str) -> Option<&Key> {
-        self.keys.get(id)
+        self.by_id.get(id)
     }
 
     /// Keys that the API shows, by id.
     pub(super) fn visible(&self) -> impl Iterator<Item = &Key> {
-        self.keys.values().filter(|key| key.record.manager != Manager::Internal)
+        self.by_id.values().filter(|key| key.record.manager != Manager::Internal)
     }
 
     /// Aliases by name.
@@ -97,7 +97,7 @@ impl Keys {
         } else {
             local.strip_prefix("key/").unwrap_or(local)
         };
-        self.keys
+        self.by_id
             .get(id)
             .filter(|key| key.record.manager != Manager::Internal)
             .ok_or_else(|| KmsError::NotFound(format!("Key '{}' does not exist", self.arns.key(id))))
@@ -132,7 +132,7 @@ impl Keys {
             Change::PutMaterial { key_id: &record.id, version: 1, material: &material },
         ])?;
         let id = record.id.clone();
-        self.keys.insert(id, Key { record, material: BTreeMap::from([(1, material)]) });
+        self.by_id.insert(id, Key { record, material: BTreeMap::from([(1, material)]) });
         self.find_due();
         Ok(())
     }
@@ -140,7 +140,7 @@ impl Keys {
     /// Replaces the record of a key that exists.
     pub(super) fn update(&mut self, tables: &Tables, record: KeyRecord) -> Result<(), KmsError> {
         tables.commit(&[Change::PutKey(&record)])?;
-        if let Some(key) = self.keys.get_mut(&record.id) {
+        if let Some(key) = self.by_id.get_mut(&record.id) {
             key.record = record;
         }
         self.find_due();
@@ -166,13 +166,13 @@ impl Keys {
     /// Erases keys whose time has come, with their aliases, and gives keys new material whose period is over.
     pub(super) fn upkeep(&mut self, tables: &Tables, now: Millis) -> Result<(), KmsError> {
         let due: Vec<String> = self
-            .keys
+            .by_id
             .iter()
             .filter(|(_, key)| key.due().is_some_and(|due| due <= now))
             .map(|(id, _)| id.clone())
             .collect();
         for id in due {
-            match self.keys.get(&id).map(|key| key.record.state) {
+            match self.by_id.get(&id).map(|key| key.record.state) {
                 Some(KeyState::PendingDeletion { .. }) => self.erase(tables, &id)?,
                 Some(_) => self.rotate(tables, &id, now)?,
                 None => {}
@@ -183,13 +183,13 @@ impl Keys {
     }
 
     fn erase(&mut self, tables: &Tables, id: &str) -> Result<(), KmsError> {
-        let Some(key) = self.keys.get(id) else { return Ok(()) };
+        let Some(key) = self.by_id.get(id) else { return Ok(()) };
         let names: Vec<String> =
             self.aliases.iter().filter(|(_, alias)| alias.target == id).map(|(name, _)| name.clone()).collect();
         let mut changes = vec![Change::Erase(key)];
         changes.extend(names.iter().map(|name| Change::DeleteAlias(name)));
         tables.commit(&changes)?;
-        self.keys.remove(id);
+        self.by_id.remove(id);
         for name in names {
             self.aliases.remove(&name);
         }
@@ -198,7 +198,7 @@ impl Keys {
     }
 
     fn rotate(&mut self, tables: &Tables, id: &str, now: Millis) -> Result<(), KmsError> {
-        let Some(key) = self.keys.get_mut(id) else { return Ok(()) };
+        let Some(key) = self.by_id.get_mut(id) else { return Ok(()) };
         let mut record = key.record.clone();
         let Some(rotation) = &mut record.rotation else { return Ok(()) };
         rotation.next = now + i64::from(rotation.period_days) * DAY;
@@ -212,7 +212,7 @@ impl Keys {
     }
 
     fn find_due(&mut self) {
-        self.due = self.keys.values().filter_map(Key::due).min();
+        self.due = self.by_id.values().filter_map(Key::due).min();
     }
 }
 

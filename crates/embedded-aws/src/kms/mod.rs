@@ -150,16 +150,14 @@ impl Kms {
         let created = self.now();
         // A crash between the two changes below leaves a key without its alias.
         let made = keys.visible().find(|key| key.record.manager == Manager::Aws).map(|key| key.record.id.clone());
-        let id = match made {
-            Some(id) => id,
-            None => {
-                let mut record = new_record(new_id()?, Manager::Aws, created, &keys.arns.account);
-                "Default key that protects my S3 objects when no other key is defined"
-                    .clone_into(&mut record.description);
-                let id = record.id.clone();
-                keys.create(&self.shared.tables, record)?;
-                id
-            }
+        let id = if let Some(id) = made {
+            id
+        } else {
+            let mut record = new_record(new_id()?, Manager::Aws, created, &keys.arns.account);
+            "Default key that protects my S3 objects when no other key is defined".clone_into(&mut record.description);
+            let id = record.id.clone();
+            keys.create(&self.shared.tables, record)?;
+            id
         };
         let alias = AliasRecord { target: id.clone(), created, updated: created };
         keys.put_alias(&self.shared.tables, AWS_S3_ALIAS, alias)?;

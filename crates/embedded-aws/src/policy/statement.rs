@@ -43,7 +43,7 @@ enum Principal {
 /// A list that is matched, or with `Not…` one that must not match.
 #[derive(Debug)]
 struct Patterns {
-    patterns: Vec<String>,
+    list: Vec<String>,
     negated: bool,
     ignore_case: bool,
 }
@@ -74,20 +74,20 @@ impl Statement {
         };
         let principals = parse_principals(place, demand("Principal")?)?;
         let actions = Patterns::parse(place, "Action", find("Action"), find("NotAction"), true)?;
-        for name in &actions.patterns {
+        for name in &actions.list {
             let spelled = name == "*" || name.get(..3).is_some_and(|prefix| prefix.eq_ignore_ascii_case("s3:"));
             if !spelled || action::levels(name).is_empty() {
                 return Err(PolicyError::Action(name.clone()));
             }
         }
         let resources = Patterns::parse(place, "Resource", find("Resource"), find("NotResource"), false)?;
-        for name in &resources.patterns {
+        for name in &resources.list {
             if resource_level(name, bucket).is_none() {
                 return Err(PolicyError::Resource(name.clone()));
             }
         }
         if !actions.negated && !resources.negated {
-            every_action_has_a_resource(&actions.patterns, &resources.patterns, bucket)?;
+            every_action_has_a_resource(&actions.list, &resources.list, bucket)?;
         }
         let conditions = match find("Condition") {
             Some(element) => condition::parse(place, element)?,
@@ -167,16 +167,15 @@ impl Patterns {
             (None, Some(list)) => (list, true),
             (None, None) => return Err(PolicyError::Missing { place: place.to_owned(), element }),
         };
-        let patterns =
-            list.one_or_many().iter().map(|item| text(place, element, item)).collect::<Result<Vec<_>, _>>()?;
-        if patterns.is_empty() {
+        let list = list.one_or_many().iter().map(|item| text(place, element, item)).collect::<Result<Vec<_>, _>>()?;
+        if list.is_empty() {
             return Err(PolicyError::Empty { place: place.to_owned(), element });
         }
-        Ok(Self { patterns, negated, ignore_case })
+        Ok(Self { list, negated, ignore_case })
     }
 
     fn matches(&self, text: &str) -> bool {
-        self.patterns.iter().any(|wanted| pattern::matches(wanted, text, self.ignore_case)) != self.negated
+        self.list.iter().any(|wanted| pattern::matches(wanted, text, self.ignore_case)) != self.negated
     }
 }
 

@@ -11,44 +11,13 @@ const OTHER: &str = "arn:aws:kms:us-east-1:000000000000:key/0b0b0b0b-0000-4000-8
 const AWS_S3: &str = "arn:aws:kms:us-east-1:000000000000:key/0c0c0c0c-0000-4000-8000-000000000003";
 
 /// What the seed deployed: both headers wrong at once, or the algorithm absent.
-const ORIGIN: &str = r#"{"Version":"2012-10-17","Statement":[
- {"Sid":"O1","Effect":"Deny","Principal":"*","Action":"s3:PutObject","Resource":"arn:aws:s3:::models/*",
-  "Condition":{"StringNotEquals":{"s3:x-amz-server-side-encryption":"aws:kms",
-    "s3:x-amz-server-side-encryption-aws-kms-key-id":"${KEY_ARN}"}}},
- {"Sid":"O2","Effect":"Deny","Principal":"*","Action":"s3:PutObject","Resource":"arn:aws:s3:::models/*",
-  "Condition":{"Null":{"s3:x-amz-server-side-encryption":"true"}}}]}"#;
+const ORIGIN: &str = include_str!("../../tests/policies/origin.json");
 
 /// Profile F: headers required.
-const EXPLICIT: &str = r#"{"Version":"2012-10-17","Id":"ModelArtifacts-v1","Statement":[
- {"Sid":"DenyInsecureTransport","Effect":"Deny","Principal":"*","Action":"s3:*",
-  "Resource":["arn:aws:s3:::models","arn:aws:s3:::models/*"],
-  "Condition":{"Bool":{"aws:SecureTransport":"false"}}},
- {"Sid":"DenyOutdatedTls","Effect":"Deny","Principal":"*","Action":"s3:*",
-  "Resource":["arn:aws:s3:::models","arn:aws:s3:::models/*"],
-  "Condition":{"NumericLessThan":{"s3:TlsVersion":"1.2"}}},
- {"Sid":"DenyMissingSseHeader","Effect":"Deny","Principal":"*","Action":"s3:PutObject","Resource":"arn:aws:s3:::models/*",
-  "Condition":{"Null":{"s3:x-amz-server-side-encryption":"true"}}},
- {"Sid":"DenyWrongSseAlgorithm","Effect":"Deny","Principal":"*","Action":"s3:PutObject","Resource":"arn:aws:s3:::models/*",
-  "Condition":{"StringNotEquals":{"s3:x-amz-server-side-encryption":"aws:kms"}}},
- {"Sid":"DenyWrongKmsKey","Effect":"Deny","Principal":"*","Action":"s3:PutObject","Resource":"arn:aws:s3:::models/*",
-  "Condition":{"StringNotEquals":{"s3:x-amz-server-side-encryption-aws-kms-key-id":"${KEY_ARN}"}}},
- {"Sid":"DenySseC","Effect":"Deny","Principal":"*","Action":"s3:PutObject","Resource":"arn:aws:s3:::models/*",
-  "Condition":{"Null":{"s3:x-amz-server-side-encryption-customer-algorithm":"false"}}},
- {"Sid":"DenyStalePresigned","Effect":"Deny","Principal":"*","Action":"s3:*","Resource":"arn:aws:s3:::models/*",
-  "Condition":{"StringEquals":{"s3:authType":"REST-QUERY-STRING"},"NumericGreaterThan":{"s3:signatureAge":"600000"}}},
- {"Sid":"DenyPresignedPost","Effect":"Deny","Principal":"*","Action":"s3:PutObject","Resource":"arn:aws:s3:::models/*",
-  "Condition":{"StringEquals":{"s3:authType":"POST"}}}]}"#;
+const EXPLICIT: &str = include_str!("../../tests/policies/explicit.json");
 
 /// Profile G: no headers means the bucket's default, wrong headers are refused.
-const DEFAULT_OK: &str = r#"{"Version":"2012-10-17","Statement":[
- {"Sid":"DenyWrongSseAlgorithmIfSent","Effect":"Deny","Principal":"*","Action":"s3:PutObject","Resource":"arn:aws:s3:::models/*",
-  "Condition":{"Null":{"s3:x-amz-server-side-encryption":"false"},
-    "StringNotEquals":{"s3:x-amz-server-side-encryption":"aws:kms"}}},
- {"Sid":"DenyWrongKmsKeyIfSent","Effect":"Deny","Principal":"*","Action":"s3:PutObject","Resource":"arn:aws:s3:::models/*",
-  "Condition":{"Null":{"s3:x-amz-server-side-encryption":"false"},
-    "StringNotEquals":{"s3:x-amz-server-side-encryption-aws-kms-key-id":"${KEY_ARN}"}}},
- {"Sid":"DenySseC","Effect":"Deny","Principal":"*","Action":"s3:PutObject","Resource":"arn:aws:s3:::models/*",
-  "Condition":{"Null":{"s3:x-amz-server-side-encryption-customer-algorithm":"false"}}}]}"#;
+const DEFAULT_OK: &str = include_str!("../../tests/policies/default-ok.json");
 
 /// AWS's documented single statement, whose verdict on row 1 depends on the reading.
 const KEY_ONLY: &str = r#"{"Version":"2012-10-17","Statement":[

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::{Body, HttpBody};
-use axum::http::{Method, Request, Response, StatusCode, header};
+use axum::http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use bytes::Bytes;
 use s3s::config::{S3Config, StaticConfigProvider};
 use s3s::service::{S3Service, S3ServiceBuilder};
@@ -65,7 +65,7 @@ impl S3 {
 
 /// An HTML form, which the protocol crate would read into memory whole before any check.
 fn is_form<B>(request: &Request<B>) -> bool {
-    let content_type = request.headers().get(header::CONTENT_TYPE).map(|value| value.as_bytes());
+    let content_type = request.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
     request.method() == Method::POST
         && content_type.is_some_and(|value| value.to_ascii_lowercase().starts_with(b"multipart/"))
 }
@@ -79,12 +79,10 @@ fn restate(response: Response<Body>, failure: &BodyFailure) -> Response<Body> {
 }
 
 fn error_response(error: S3Error) -> Response<Body> {
-    match error.to_http_response() {
-        Ok(response) => response.map(Body::new),
-        Err(_) => {
-            let mut response = Response::new(Body::empty());
-            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-            response
-        }
-    }
+    let bare = |_| {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+        response
+    };
+    error.to_http_response().map_or_else(bare, |response| response.map(Body::new))
 }

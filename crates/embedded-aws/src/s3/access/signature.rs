@@ -22,6 +22,9 @@ const QUERY_AUTH: [&str; 6] =
 /// Headers that must not be signed to count: the payload hash is part of what is signed anyway.
 const EXCUSED: &str = "x-amz-content-sha256";
 
+/// Headers that are lists: they ask what to show, and may be there more than once.
+const LISTS: [&str; 2] = ["x-amz-object-attributes", "x-amz-optional-object-attributes"];
+
 /// How a request is signed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Signature {
@@ -178,7 +181,8 @@ fn all_signed(signed: &str, headers: &HeaderMap) -> S3Result<()> {
 
 /// Refuses an `x-amz-*` header that is there twice: the check and the operation could read different ones.
 fn single_amz_headers(headers: &HeaderMap) -> S3Result<()> {
-    for name in headers.keys().filter(|name| name.as_str().starts_with("x-amz-")) {
+    let single = |name: &str| name.starts_with("x-amz-") && !LISTS.contains(&name);
+    for name in headers.keys().filter(|name| single(name.as_str())) {
         if headers.get_all(name).iter().count() > 1 {
             return Err(s3_error!(InvalidArgument, "Header '{name}' is there more than once"));
         }
@@ -323,6 +327,8 @@ mod tests {
         assert!(look(true, &format!("{query}&X-Amz-Content-Sha256=UNSIGNED-PAYLOAD"), &headers(&[])).is_ok());
         assert!(look(true, &format!("{query}&x-id=GetObject&versionId=1"), &headers(&[])).is_ok());
         assert_eq!(look(false, "versionId=1&versionId=2", &headers(&[])), Err("InvalidArgument".into()));
+        let list = headers(&[("x-amz-object-attributes", "ETag"), ("x-amz-object-attributes", "Checksum")]);
+        assert!(look(false, "", &list).is_ok());
         let twice = headers(&[("x-amz-acl", "private"), ("x-amz-acl", "public-read")]);
         assert_eq!(look(false, "", &twice), Err("InvalidArgument".into()));
     }
