@@ -7,64 +7,20 @@ use aws_sdk_s3::{
     primitives::ByteStream,
     types::{BucketVersioningStatus, CompletedMultipartUpload, CompletedPart, VersioningConfiguration},
 };
-use embedded_aws::{Config, EmbeddedAws};
 use std::{
     collections::BTreeMap,
-    io::{BufRead, BufReader, Write},
-    path::Path,
-    process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
     time::Duration,
 };
-use support::{blob_files, bytes, s3_client};
+use support::{blob_files, bytes, process::Process};
 
 const BUCKET: &str = "models";
 const ROUNDS: u64 = 6;
-/// Environment variable that names the directory to the endpoint's process.
-const DIRECTORY: &str = "EMBEDDED_AWS_TEST_DIR";
 
-/// The endpoint as a process of its own.
-struct Process {
-    child: Child,
-    url: String,
-}
-
-impl Process {
-    fn start(dir: &Path) -> Self {
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", "endpoint_process", "--nocapture"]).env(DIRECTORY, dir);
-        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
-        let url = lines.find_map(|line| line.split(' ').find(|word| word.starts_with("http://")).map(str::to_owned));
-        Self { child, url: url.expect("the endpoint says where it listens") }
-    }
-
-    fn client(&self, dir: &Path) -> aws_sdk_s3::Client {
-        let text = std::fs::read_to_string(dir.join("credentials.json")).unwrap();
-        let json: BTreeMap<String, String> = serde_json::from_str(&text).unwrap();
-        s3_client(&self.url, &json["access_key"], &json["secret_key"])
-    }
-
-    /// `kill -9`.
-    fn kill(self) {
-        drop(self);
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
-
-/// What [`Process`] runs: this binary, with a directory to serve. In an ordinary run there is none.
+/// What [`Process`] runs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn endpoint_process() {
-    let Some(dir) = std::env::var_os(DIRECTORY) else { return };
-    let server = EmbeddedAws::start(Config::new(dir)).await.unwrap();
-    writeln!(std::io::stdout(), " http://{} ", server.addr()).unwrap();
-    std::future::pending::<()>().await;
+    support::process::serve_if_child().await;
 }
 
 /// Keys that were acknowledged, with the seed and size of their bytes.
@@ -152,7 +108,7 @@ async fn kill_minus_nine_loses_nothing_and_leaves_nothing() {
             .collect();
         // A different moment in each round; the writers are busy all the time.
         tokio::time::sleep(Duration::from_millis(350 + round * 137)).await;
-        process.kill();
+        drop(process);
         for writer in writers {
             writer.abort();
             let _ = writer.await;
@@ -162,12 +118,13 @@ async fn kill_minus_nine_loses_nothing_and_leaves_nothing() {
         assert_eq!(blob_files(dir.path()).len(), files, "every file belongs to an object or a part");
     }
     assert!(acknowledged.lock().unwrap().len() > 20, "the writers did not get far enough to prove anything");
-    process.kill();
+    drop(process);
 }
 
 // The socket blocks its thread; the endpoint needs another.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dropped_connection_leaves_no_file() {
+    use std::io::Write;
     let endpoint = support::Endpoint::start().await;
     endpoint.bucket(BUCKET).await;
     let presigned = endpoint

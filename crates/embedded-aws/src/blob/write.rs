@@ -10,10 +10,13 @@ use std::{
     io::{self, Write},
     os::unix::fs::OpenOptionsExt,
     path::PathBuf,
+    thread::{self, JoinHandle},
 };
 
 /// Sealed bytes are written to the file in runs of this many frames.
 const RUN: usize = 16;
+/// After so many bytes the disk begins to write, so that the fsync at the end finds little left to do.
+const WRITE_BACK: u64 = 32 * 1024 * 1024;
 
 /// A blob that is being written; dropped, it leaves no file. All calls block.
 #[derive(Debug)]
@@ -26,6 +29,9 @@ pub(crate) struct BlobWriter {
     open_at: usize,
     frames: u32,
     size: u64,
+    /// Bytes of the file since the last write-back began.
+    dirty: u64,
+    write_back: Option<JoinHandle<io::Result<()>>>,
 }
 
 /// A blob whose bytes are durable under a temporary name; dropped, it leaves no file.
@@ -67,6 +73,8 @@ impl BlobWriter {
             open_at: 0,
             frames: 0,
             size: 0,
+            dirty: 0,
+            write_back: None,
         })
     }
 
@@ -94,6 +102,7 @@ impl BlobWriter {
     pub(crate) fn finish(mut self) -> Result<Finished, BlobError> {
         self.seal(true);
         self.flush()?;
+        self.end_write_back()?;
         self.file.sync_all().map_err(|source| self.leftover.error(source))?;
         Ok(Finished { leftover: self.leftover, size: self.size })
     }
@@ -108,9 +117,28 @@ impl BlobWriter {
 
     fn flush(&mut self) -> Result<(), BlobError> {
         self.file.write_all(&self.buffer).map_err(|source| self.leftover.error(source))?;
+        self.dirty += self.buffer.len() as u64;
         self.buffer.clear();
         self.open_at = 0;
+        if self.dirty >= WRITE_BACK && self.write_back.as_ref().is_none_or(JoinHandle::is_finished) {
+            self.end_write_back()?;
+            self.begin_write_back()?;
+        }
         Ok(())
+    }
+
+    fn begin_write_back(&mut self) -> Result<(), BlobError> {
+        let file = self.file.try_clone().map_err(|source| self.leftover.error(source))?;
+        self.dirty = 0;
+        self.write_back = Some(thread::spawn(move || file.sync_data()));
+        Ok(())
+    }
+
+    /// A failed write-back must fail the blob: the system tells of it once, and the last fsync may succeed.
+    fn end_write_back(&mut self) -> Result<(), BlobError> {
+        let Some(write_back) = self.write_back.take() else { return Ok(()) };
+        let outcome = write_back.join().unwrap_or_else(|_| Err(io::Error::other("the write-back panicked")));
+        outcome.map_err(|source| self.leftover.error(source))
     }
 }
 

@@ -47,7 +47,6 @@ pub(crate) struct DefaultEncryption {
     /// As it was sent: S3 does not validate it before the first write that uses it.
     pub(crate) key_id: Option<String>,
     pub(crate) bucket_key: bool,
-    pub(crate) blocked_sse_c: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

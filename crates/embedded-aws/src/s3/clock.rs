@@ -10,9 +10,9 @@ pub(super) fn now_ms() -> i64 {
     i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX)
 }
 
+/// Whole seconds, in lists and headers alike, as S3 tells times.
 pub(super) fn timestamp(ms: i64) -> Timestamp {
-    let nanos = i128::from(ms) * 1_000_000;
-    OffsetDateTime::from_unix_timestamp_nanos(nanos).unwrap_or(OffsetDateTime::UNIX_EPOCH).into()
+    OffsetDateTime::from_unix_timestamp(ms.div_euclid(1000)).unwrap_or(OffsetDateTime::UNIX_EPOCH).into()
 }
 
 pub(super) fn millis(timestamp: &Timestamp) -> i64 {

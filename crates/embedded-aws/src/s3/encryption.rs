@@ -95,9 +95,6 @@ pub(super) fn resolve(
     kms: &Kms,
 ) -> S3Result<Encryption> {
     if requested.customer_key {
-        if default.is_some_and(|default| default.blocked_sse_c) {
-            return Err(s3_error!(AccessDenied, "SSE-C is blocked for this bucket"));
-        }
         return Err(s3_error!(NotImplemented, "Encryption with customer-provided keys is not supported"));
     }
     let kms_key = key_in_force(requested.algorithm, requested.key_id, default, kms)?;

@@ -212,3 +212,192 @@ impl Round<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        kms::Kms,
+        meta::record::{Content, Description, Encryption, Part, PublicAccessBlock, Settings, Versioning},
+        root_key::RootKey,
+        s3::{Store, ingest},
+    };
+    use bytes::Bytes;
+    use futures::stream;
+    use s3s::dto::{
+        AbortIncompleteMultipartUpload, ExpirationStatus, LifecycleExpiration, NoncurrentVersionExpiration,
+    };
+
+    const BUCKET: &str = "models";
+
+    struct Fixture {
+        store: Store,
+        bucket: Bucket,
+        dir: tempfile::TempDir,
+    }
+
+    impl Fixture {
+        async fn with(rule: LifecycleRule) -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let db = Arc::new(redb::Database::create(dir.path().join("meta.redb")).unwrap());
+            let (region, account) = ("us-east-1", "000000000000");
+            let kms = Kms::open(Arc::clone(&db), RootKey::random().unwrap(), region, account).unwrap();
+            let store = Store::open(db, dir.path(), kms, account, region).unwrap();
+            let bucket = Bucket { id: 1_000_000, created_ms: 0, versioning: Versioning::Enabled };
+            let lifecycle = serde_json::to_string(&serde_json::json!({ "rules": [rule] })).unwrap();
+            let settings = Settings {
+                lifecycle: Some(lifecycle),
+                public_access_block: Some(PublicAccessBlock::ALL),
+                ..Settings::default()
+            };
+            let record = bucket.clone();
+            store
+                .change::<_, Refused>(move |tables| {
+                    tables.buckets.insert(BUCKET, serde_json::to_vec(&record)?.as_slice())?;
+                    tables.settings.insert(record.id, serde_json::to_vec(&settings)?.as_slice())?;
+                    Ok(Ok(()))
+                })
+                .await
+                .unwrap();
+            Self { store, bucket, dir }
+        }
+
+        fn place(&self, key: &str) -> Place {
+            Place { bucket: BUCKET.to_owned(), bucket_id: self.bucket.id, key: key.to_owned() }
+        }
+
+        async fn ingest(&self, key: &str) -> ingest::Ingested {
+            let body = stream::iter([Ok(Bytes::from_static(b"weights"))]);
+            let claims = ingest::Claims::default();
+            ingest::ingest(&self.store, &self.place(key), &plain(), body, claims, &[]).await.unwrap()
+        }
+
+        async fn put(&self, key: &str, at_ms: i64) {
+            let ingested = self.ingest(key).await;
+            let content = Content {
+                size: ingested.blob.size(),
+                etag: ingested.etag.clone(),
+                parts: None,
+                checksum: None,
+                encryption: plain(),
+                description: Description::default(),
+            };
+            let (place, segments) = (self.place(key), [(1, ingested.segment())]);
+            let put = move |tables: &mut crate::meta::table::Tables<'_>| {
+                objects::put(tables, &place, content, &segments, &Precondition::None, at_ms)
+            };
+            self.store.commit(ingested.blob, put).await.unwrap();
+        }
+
+        async fn upload(&self, key: &str, at_ms: i64) {
+            let upload = Upload {
+                sequence: 0,
+                nonce: 0,
+                initiated_ms: at_ms,
+                initiator: String::new(),
+                encryption: plain(),
+                algorithm_header: None,
+                checksum: None,
+                description: Description::default(),
+            };
+            let place = self.place(key);
+            let id = self.store.change(move |tables| uploads::create(tables, &place, upload)).await.unwrap();
+            let ingested = self.ingest(key).await;
+            let part = Part {
+                blob: ingested.blob.id(),
+                wrapped_key: ingested.wrapped_key.clone(),
+                size: ingested.blob.size(),
+                etag: ingested.etag.clone(),
+                modified_ms: at_ms,
+                checksum: String::new(),
+                sent_checksum: None,
+            };
+            let place = self.place(key);
+            let put =
+                move |tables: &mut crate::meta::table::Tables<'_>| uploads::put_part(tables, &place, id, 1, &part);
+            self.store.commit(ingested.blob, put).await.unwrap();
+        }
+
+        async fn round(&self, now_ms: i64) {
+            let inner = Arc::clone(&self.store.inner);
+            tokio::task::spawn_blocking(move || round(&inner, now_ms).unwrap()).await.unwrap();
+        }
+
+        /// Keys of all versions, markers with a `-` behind.
+        fn versions(&self) -> Vec<String> {
+            let snapshot = self.store.snapshot().unwrap();
+            let query = Query { limit: 100, ..Query::default() };
+            let page = listing::versions(&snapshot, self.bucket.id, &query).unwrap();
+            let rows = page.rows.into_iter().map(|row| match row {
+                Row::Entry(key, (version, _)) if version.content.is_some() => key,
+                Row::Entry(key, _) => format!("{key}-"),
+                Row::Prefix(prefix) => prefix,
+            });
+            rows.collect()
+        }
+
+        fn files(&self) -> usize {
+            let shards = std::fs::read_dir(self.dir.path().join("blobs")).unwrap();
+            shards.map(|shard| std::fs::read_dir(shard.unwrap().path()).unwrap().count()).sum()
+        }
+    }
+
+    fn plain() -> Encryption {
+        Encryption { kms_key: None, bucket_key: false, context: std::collections::BTreeMap::new() }
+    }
+
+    fn rule() -> LifecycleRule {
+        LifecycleRule {
+            abort_incomplete_multipart_upload: None,
+            expiration: None,
+            filter: None,
+            id: None,
+            noncurrent_version_expiration: None,
+            noncurrent_version_transitions: None,
+            prefix: Some("staging/".into()),
+            status: ExpirationStatus::from_static(ExpirationStatus::ENABLED),
+            transitions: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn old_uploads_are_aborted_with_their_bytes() {
+        let abort = AbortIncompleteMultipartUpload { days_after_initiation: Some(2) };
+        let fixture = Fixture::with(LifecycleRule { abort_incomplete_multipart_upload: Some(abort), ..rule() }).await;
+        fixture.upload("staging/old", 0).await;
+        fixture.upload("staging/young", DAY_MS).await;
+        fixture.upload("models/old", 0).await;
+        fixture.round(2 * DAY_MS - 1).await;
+        assert_eq!(fixture.files(), 3);
+        fixture.round(2 * DAY_MS).await;
+        assert_eq!(fixture.files(), 2);
+        let snapshot = fixture.store.snapshot().unwrap();
+        let left = listing::uploads(&snapshot, fixture.bucket.id, &Query { limit: 10, ..Query::default() }).unwrap();
+        let keys: Vec<_> = left.rows.iter().map(|(Row::Entry(key, _) | Row::Prefix(key))| key.as_str()).collect();
+        assert_eq!(keys, ["models/old", "staging/young"]);
+    }
+
+    #[tokio::test]
+    async fn versions_expire_step_by_step_until_nothing_is_left() {
+        let fixture = Fixture::with(LifecycleRule {
+            expiration: Some(LifecycleExpiration { days: Some(1), ..LifecycleExpiration::default() }),
+            noncurrent_version_expiration: Some(NoncurrentVersionExpiration {
+                noncurrent_days: Some(1),
+                newer_noncurrent_versions: None,
+            }),
+            ..rule()
+        })
+        .await;
+        fixture.put("staging/a", 0).await;
+        fixture.put("staging/a", DAY_MS).await;
+        fixture.put("models/a", 0).await;
+        fixture.round(2 * DAY_MS).await;
+        assert_eq!(fixture.versions(), ["models/a", "staging/a-", "staging/a"]);
+        assert_eq!(fixture.files(), 2);
+        fixture.round(3 * DAY_MS).await;
+        assert_eq!(fixture.versions(), ["models/a", "staging/a-"]);
+        fixture.round(4 * DAY_MS).await;
+        assert_eq!(fixture.versions(), ["models/a"]);
+        assert_eq!(fixture.files(), 1);
+    }
+}

@@ -11,6 +11,7 @@ mod bucket;
 mod checksum;
 mod clock;
 mod description;
+mod document;
 mod encryption;
 mod error;
 mod expiry;

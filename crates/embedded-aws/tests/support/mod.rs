@@ -1,6 +1,7 @@
 //! A whole endpoint on a free port, and the clients that the service itself uses.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "each test binary uses its own part of it")]
 
+pub mod process;
 pub mod raw;
 
 use aws_sdk_s3::{

@@ -1,4 +1,7 @@
 //! Default encryption of a bucket. A KMS key is not looked up before a write uses it, as on AWS.
+//!
+//! A configuration with `BlockedEncryptionTypes` is `MalformedXML`: s3s 0.14 does not know that element.
+//! SSE-C, which it would block, is never accepted.
 
 use crate::{
     meta::record::DefaultEncryption,
@@ -49,8 +52,6 @@ pub(in crate::s3) async fn put_bucket_encryption(
         algorithm,
         key_id: default.kms_master_key_id.filter(|key| !key.is_empty()),
         bucket_key: rule.bucket_key_enabled.unwrap_or(false),
-        // s3s 0.14 does not know BlockedEncryptionTypes and refuses a request that has it; SSE-C is never accepted.
-        blocked_sse_c: false,
     };
     store.set(&input.bucket, |settings| settings.encryption = Some(encryption)).await?;
     Ok(S3Response::new(PutBucketEncryptionOutput::default()))

@@ -129,7 +129,7 @@ fn marker_error(marker: &Version, wanted: VersionRef) -> S3Error {
     error
 }
 
-/// The time of a new version; S3's times have whole seconds in lists and headers alike, records keep milliseconds.
+/// The time of a new version.
 fn now() -> i64 {
     clock::now_ms()
 }
