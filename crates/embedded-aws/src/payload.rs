@@ -12,7 +12,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use axum::body::{Body, HttpBody};
+use axum::body::{Body, BodyDataStream, HttpBody};
 use axum::http::HeaderMap;
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
@@ -24,6 +24,9 @@ use chunked::Chunked;
 
 /// How long a client may send nothing in the middle of a body.
 pub(crate) const MAX_STALL: Duration = Duration::from_mins(1);
+
+/// How long the rest of a refused body is read and thrown away.
+const MAX_DRAIN: Duration = Duration::from_mins(1);
 
 /// What is wrong with a body.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -62,7 +65,7 @@ where
         return (Body::empty(), failure);
     }
     let guarded = Guarded {
-        inner: Body::new(body).into_data_stream(),
+        inner: Some(Body::new(body).into_data_stream()),
         framing: Chunked::of(headers),
         ready: VecDeque::new(),
         ended: false,
@@ -72,8 +75,9 @@ where
     (Body::from_stream(guarded), failure)
 }
 
-struct Guarded<S> {
-    inner: S,
+struct Guarded {
+    /// Until it has ended or broken.
+    inner: Option<BodyDataStream>,
     framing: Option<Chunked>,
     ready: VecDeque<Bytes>,
     ended: bool,
@@ -82,7 +86,7 @@ struct Guarded<S> {
     failure: Arc<BodyFailure>,
 }
 
-impl<S> Guarded<S> {
+impl Guarded {
     fn fail(&mut self, fault: BodyFault) -> BodyFault {
         self.ended = true;
         self.ready.clear();
@@ -90,10 +94,18 @@ impl<S> Guarded<S> {
     }
 }
 
-impl<S> Stream for Guarded<S>
-where
-    S: Stream<Item = Result<Bytes, axum::Error>> + Unpin,
-{
+/// Reads on what nobody wants any more.
+///
+/// Closing the connection instead would break the client's write, and the answer that says why would never be read.
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        if let (Some(mut rest), Ok(runtime)) = (self.inner.take(), tokio::runtime::Handle::try_current()) {
+            runtime.spawn(tokio::time::timeout(MAX_DRAIN, async move { while let Some(Ok(_)) = rest.next().await {} }));
+        }
+    }
+}
+
+impl Stream for Guarded {
     type Item = Result<Bytes, BodyFault>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -102,12 +114,13 @@ where
             if let Some(bytes) = this.ready.pop_front() {
                 return Poll::Ready(Some(Ok(bytes)));
             }
-            if this.ended {
-                return Poll::Ready(None);
-            }
-            let next = match this.inner.poll_next_unpin(context) {
+            let Some(inner) = this.inner.as_mut().filter(|_| !this.ended) else { return Poll::Ready(None) };
+            let next = match inner.poll_next_unpin(context) {
                 Poll::Ready(next) => {
                     this.stall = None;
+                    if !matches!(next, Some(Ok(_))) {
+                        this.inner = None;
+                    }
                     next
                 }
                 Poll::Pending => {
@@ -115,6 +128,7 @@ where
                         .stall
                         .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + MAX_STALL)));
                     ready!(stall.as_mut().poll(context));
+                    this.inner = None;
                     return Poll::Ready(Some(Err(this.fail(BodyFault::Stalled))));
                 }
             };

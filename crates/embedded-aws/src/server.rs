@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::{Request, Response};
+use axum::http::{HeaderValue, Request, Response, StatusCode};
 use futures::FutureExt as _;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -276,20 +276,36 @@ async fn respond(
     peer: SocketAddr,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, std::convert::Infallible> {
+    let id = request_id();
     let answer = AssertUnwindSafe(route(&services, peer, request)).catch_unwind().await;
-    Ok(answer.unwrap_or_else(|_| {
-        tracing::error!("a request ended in a panic");
+    let mut answer = answer.unwrap_or_else(|_| {
+        tracing::error!(request = ?id, "a request ended in a panic");
         let mut response = Response::new(Body::empty());
-        *response.status_mut() = axum::http::StatusCode::INTERNAL_SERVER_ERROR;
+        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
         response
-    }))
+    });
+    if let Some(id) = id {
+        // S3 and KMS have different names for it; clients look for the one they know.
+        answer.headers_mut().insert("x-amzn-requestid", id.clone());
+        answer.headers_mut().insert("x-amz-request-id", id);
+    }
+    Ok(answer)
+}
+
+/// What a client and the log call one request; `None` when the system has no random bytes.
+fn request_id() -> Option<HeaderValue> {
+    let mut random = [0; 8];
+    aws_lc_rs::rand::fill(&mut random).ok()?;
+    HeaderValue::from_str(&hex::encode_upper(random)).ok()
 }
 
 async fn route(services: &Services, peer: SocketAddr, request: Request<Incoming>) -> Response<Body> {
     if kms::http::is_for_kms(request.headers()) {
         let (head, body) = request.into_parts();
-        let reading = axum::body::to_bytes(Body::new(body), kms::http::MAX_BODY);
-        let Ok(Ok(body)) = timeout(MAX_STALL, reading).await else { return kms::http::too_large() };
+        let body = match kms::http::read_body(Body::new(body), MAX_STALL).await {
+            Ok(body) => body,
+            Err(answer) => return answer,
+        };
         let kms = services.kms.clone();
         return kms::http::handle(kms, &services.identities, &head.method, &head.uri, &head.headers, body).await;
     }

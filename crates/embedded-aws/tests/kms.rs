@@ -194,6 +194,29 @@ async fn directory_is_used_by_one_endpoint_at_a_time() {
     EmbeddedAws::start(Config::new(dir.path())).await.unwrap().stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stop_waits_for_requests_but_not_for_ever() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let endpoint = Endpoint::start().await;
+    let (address, signer) = (endpoint.server.addr(), endpoint.signer("s3"));
+    let _idle = tokio::net::TcpStream::connect(address).await.unwrap();
+    let signed = Raw::new("PUT", "/new-bucket").sign(address, &signer);
+    let mut head = format!("PUT /new-bucket HTTP/1.1\r\nhost: {address}\r\ncontent-length: 10\r\n");
+    for (name, value) in &signed.headers {
+        head.extend([name, ": ", value, "\r\n"]);
+    }
+    let mut hanging = tokio::net::TcpStream::connect(address).await.unwrap();
+    hanging.write_all(format!("{head}\r\n").as_bytes()).await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    let started = std::time::Instant::now();
+    let Endpoint { server, dir, .. } = endpoint;
+    server.stop().await;
+    let took = started.elapsed().as_secs_f32();
+    assert!((4.5..6.5).contains(&took), "took {took} s");
+    assert_eq!(hanging.read(&mut [0; 16]).await.unwrap_or(0), 0, "cut off");
+    EmbeddedAws::start(Config::new(dir.path())).await.unwrap().stop().await;
+}
+
 #[tokio::test]
 async fn only_loopback_is_listened_on() {
     let dir = TempDir::new().unwrap();

@@ -437,6 +437,20 @@ async fn deletions_of_many_are_judged_key_by_key() {
     assert_eq!((done.errors()[0].key(), done.errors()[0].code()), (Some("row-2"), Some("AccessDenied")));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refusal_of_a_large_body_reaches_the_client() {
+    let bench = Bench::new().await;
+    bench.policy(EXPLICIT).await;
+    let body = support::bytes(64 << 20, 1);
+    // A client that reads no answer before it has sent everything.
+    let refused = Raw::new("PUT", "/models/large").body(&body).send(bench.endpoint.server.addr()).await;
+    assert!(refused.is(403, "AccessDenied"), "{}", refused.text);
+    for _ in 0..5 {
+        let put = bench.endpoint.s3.put_object().bucket(BUCKET).key("large").body(ByteStream::from(body.clone()));
+        assert_eq!(code(put.send().await), "AccessDenied");
+    }
+}
+
 #[tokio::test]
 async fn unsupported_policies_are_refused_with_their_reason() {
     let bench = Bench::new().await;

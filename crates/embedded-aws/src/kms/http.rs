@@ -1,8 +1,9 @@
 //! awsJson1_1 over HTTP: one route, signed requests, JSON both ways.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
@@ -14,7 +15,7 @@ use crate::identity::{Identities, Identity};
 use crate::sigv4::{self, Scope, SigV4Error, SignedRequest};
 
 /// Largest request body in bytes.
-pub(crate) const MAX_BODY: usize = 1024 * 1024;
+const MAX_BODY: usize = 1024 * 1024;
 
 const TARGET: &str = "x-amz-target";
 const SERVICE: &str = "TrentService.";
@@ -25,9 +26,21 @@ pub(crate) fn is_for_kms(headers: &HeaderMap) -> bool {
     headers.get(TARGET).is_some_and(|target| target.as_bytes().starts_with(SERVICE.as_bytes()))
 }
 
-/// The answer to a body over [`MAX_BODY`].
-pub(crate) fn too_large() -> Response {
-    error_response(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLargeException", "the request has more than 1 MiB")
+/// Reads the body of a request within `limit`, or gives the answer to one that is too long or too slow.
+pub(crate) async fn read_body(body: Body, limit: Duration) -> Result<Bytes, Response> {
+    match tokio::time::timeout(limit, axum::body::to_bytes(body, MAX_BODY)).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(_)) => Err(error_response(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "RequestEntityTooLargeException",
+            "the request is cut off or has more than 1 MiB",
+        )),
+        Err(_) => Err(error_response(
+            StatusCode::REQUEST_TIMEOUT,
+            "RequestTimeoutException",
+            "the request did not arrive in time",
+        )),
+    }
 }
 
 /// Answers one request: signature, then permission, then the operation, on a thread that may wait for the disk.

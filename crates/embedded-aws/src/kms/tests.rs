@@ -185,7 +185,7 @@ fn key_is_erased_when_its_window_is_over() {
     assert_eq!(bench.code("DescribeKey", json!({ "KeyId": live })), "NotFoundException");
     assert_eq!(bench.code("DescribeKey", json!({ "KeyId": "alias/live" })), "NotFoundException");
     assert_eq!(bench.code("CancelKeyDeletion", json!({ "KeyId": live })), "NotFoundException");
-    assert_eq!(bench.code("Decrypt", json!({ "CiphertextBlob": blob })), "InvalidCiphertextException");
+    assert_eq!(bench.code("Decrypt", json!({ "CiphertextBlob": blob })), "AccessDeniedException");
     assert_eq!(bench.ok("ListAliases", json!({}))["Aliases"], json!([]));
     pass(1);
     bench.reopen();
@@ -388,7 +388,7 @@ fn blobs_of_sse_s3_are_useless_to_clients() {
     let bench = Bench::new();
     let data_key = bench.kms.generate_data_key(Kms::SSE_S3, &EncryptionContext::new()).unwrap();
     let request = json!({ "CiphertextBlob": STANDARD.encode(&data_key.wrapped) });
-    assert_eq!(bench.code("Decrypt", request), "InvalidCiphertextException");
+    assert_eq!(bench.code("Decrypt", request), "AccessDeniedException");
     assert_eq!(bench.ok("ListKeys", json!({}))["Keys"], json!([]));
 }
 

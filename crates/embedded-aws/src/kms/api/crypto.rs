@@ -146,7 +146,13 @@ impl Kms {
         let wanted = request.key_id.as_deref().map(|name| keys.resolve(name, Names::All)).transpose()?;
         let blob = Blob::parse(&ciphertext)?;
         let key = keys.get(blob.key_id).filter(|key| key.record.manager != Manager::Internal);
-        let key = key.ok_or(KmsError::InvalidCiphertext)?;
+        let key = key.ok_or_else(|| {
+            KmsError::AccessDenied(
+                "The ciphertext refers to a customer master key that does not exist, does not exist in this region, \
+                 or you are not allowed to access."
+                    .to_owned(),
+            )
+        })?;
         if wanted.is_some_and(|wanted| wanted.record.id != key.record.id) {
             return Err(KmsError::IncorrectKey);
         }

@@ -76,9 +76,10 @@ impl Caller {
         }
     }
 
-    /// Whether the identity policy lets the caller write objects, whatever a bucket policy says.
-    pub(super) fn may_write_at_all(&self) -> bool {
-        self.identity.as_ref().is_some_and(|identity| identity.allows("s3:PutObject"))
+    /// Whether the caller belongs to the owner's account and may write objects, whatever a bucket policy says.
+    pub(super) fn is_writer_of(&self, facts: &AccessFacts) -> bool {
+        let own = self.identity.as_ref().filter(|identity| identity.account == facts.owner_account);
+        own.is_some_and(|identity| identity.allows("s3:PutObject"))
     }
 
     /// Decides over an action by identity policy, bucket policy and public access block.

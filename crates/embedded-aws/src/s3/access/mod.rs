@@ -192,7 +192,7 @@ impl Access {
                         customer_algorithm,
                     }),
                     // A policy on encryption would deny what has none, and hide that the upload is over.
-                    None if request.facts.is_some() && caller.may_write_at_all() => Err(s3_error!(
+                    None if request.facts.is_some_and(|facts| caller.is_writer_of(facts)) => Err(s3_error!(
                         NoSuchUpload,
                         "The specified upload does not exist. The upload ID may be invalid, or the upload may have \
                          been aborted or completed."
