@@ -1,6 +1,6 @@
 # syntax=docker/dockerfile:1
 
-# Strongroom in a container: one static set of files in a small image without a shell, run by a user without rights.
+# Strongroom in a container: the one binary in a small image without a shell, run by a user without rights.
 #
 #   docker build --tag strongroom .
 #   docker run --rm strongroom --help
