@@ -11,6 +11,7 @@ use s3s::{S3Error, s3_error};
 
 use super::Store;
 use super::access::{Access, Secrets, Transport, failed_body};
+use super::document::rewritten;
 use crate::identity::Identities;
 use crate::payload::{self, BodyFailure};
 
@@ -54,7 +55,7 @@ impl S3 {
         head.extensions.insert(Arc::clone(&failure));
         let body = if body.is_end_stream() { s3s::Body::empty() } else { s3s::Body::http_body_unsync(body) };
         match self.service.call(Request::from_parts(head, body)).await {
-            Ok(response) => restate(response.map(Body::new), &failure),
+            Ok(response) => restate(rewritten(response), &failure),
             Err(error) => {
                 tracing::error!(?error, "S3 request has no answer");
                 error_response(s3_error!(InternalError, "We encountered an internal error. Please try again."))
