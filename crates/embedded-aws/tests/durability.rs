@@ -133,7 +133,7 @@ async fn a_dropped_connection_leaves_no_file() {
         .bucket(BUCKET)
         .key("k")
         .content_length(50_000_000)
-        .presigned(aws_sdk_s3::presigning::PresigningConfig::expires_in(Duration::from_secs(60)).unwrap())
+        .presigned(aws_sdk_s3::presigning::PresigningConfig::expires_in(Duration::from_mins(1)).unwrap())
         .await
         .unwrap();
     let path = presigned.uri().strip_prefix(&endpoint.url()).unwrap().to_owned();

@@ -69,7 +69,7 @@ fn completed(number: i32, part: &UploadPartOutput) -> CompletedPart {
 async fn parts_become_one_object_that_reads_across_them() {
     let fixture = Fixture::new().await;
     let whole = bytes(11 * MIB + 17, 1);
-    let second = fixture.part(7, whole[5 * MIB..10 * MIB + 1].to_vec()).await;
+    let second = fixture.part(7, whole[5 * MIB..=10 * MIB].to_vec()).await;
     let first = fixture.part(2, whole[..5 * MIB].to_vec()).await;
     let third = fixture.part(9999, whole[10 * MIB + 1..].to_vec()).await;
     let s3 = &fixture.endpoint.s3;
@@ -86,7 +86,7 @@ async fn parts_become_one_object_that_reads_across_them() {
     }
     let part = s3.get_object().bucket(BUCKET).key(KEY).part_number(2).send().await.unwrap();
     assert_eq!(part.parts_count(), Some(3));
-    assert!(part.body.collect().await.unwrap().to_vec() == whole[5 * MIB..10 * MIB + 1]);
+    assert!(part.body.collect().await.unwrap().to_vec() == whole[5 * MIB..=10 * MIB]);
     let listed = s3.list_multipart_uploads().bucket(BUCKET).send().await.unwrap();
     assert!(listed.uploads().is_empty());
 }

@@ -128,9 +128,12 @@ impl BlobWriter {
     }
 
     fn begin_write_back(&mut self) -> Result<(), BlobError> {
-        let file = self.file.try_clone().map_err(|source| self.leftover.error(source))?;
+        let begin = || {
+            let file = self.file.try_clone()?;
+            thread::Builder::new().name("blob-write-back".to_owned()).spawn(move || file.sync_data())
+        };
+        self.write_back = Some(begin().map_err(|source| self.leftover.error(source))?);
         self.dirty = 0;
-        self.write_back = Some(thread::spawn(move || file.sync_data()));
         Ok(())
     }
 

@@ -122,6 +122,7 @@ mod tests {
     use super::*;
     use crate::meta::record::{Content, Description, Encryption};
     use s3s::dto::{LifecycleRuleFilter, NoncurrentVersionExpiration};
+    use std::collections::BTreeMap;
 
     const NOON: i64 = 100 * DAY_MS + DAY_MS / 2;
 
@@ -131,7 +132,7 @@ mod tests {
             etag: String::new(),
             parts: None,
             checksum: None,
-            encryption: Encryption { kms_key: None, bucket_key: false, context: Default::default() },
+            encryption: Encryption { kms_key: None, bucket_key: false, context: BTreeMap::new() },
             description: Description { tags: vec![("team".into(), "a".into())], ..Description::default() },
         });
         Version { sequence: 1, nonce: 1, null: false, modified_ms: NOON, content }

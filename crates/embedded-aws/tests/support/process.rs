@@ -49,8 +49,14 @@ impl Drop for Process {
 
 /// Serves until it is killed, when a [`Process`] has started this; in an ordinary run there is nothing to do.
 pub async fn serve_if_child() {
-    let Some(dir) = std::env::var_os(DIRECTORY) else { return };
+    #[expect(clippy::disallowed_methods, reason = "the one way to tell a test binary something besides its tests")]
+    let Some(dir) = std::env::var_os(DIRECTORY) else {
+        return;
+    };
     let server = EmbeddedAws::start(Config::new(dir)).await.unwrap();
-    writeln!(std::io::stdout(), " http://{} ", server.addr()).unwrap();
+    // Written at once: the other end waits for it.
+    let mut stdout = std::io::stdout();
+    stdout.write_all(format!(" http://{} \n", server.addr()).as_bytes()).unwrap();
+    stdout.flush().unwrap();
     std::future::pending::<()>().await;
 }

@@ -113,12 +113,12 @@ fn failed() -> S3Error {
 mod tests {
     use super::*;
 
-    fn etag(value: &str) -> Option<ETagCondition> {
-        Some(value.parse().unwrap())
+    fn etag(value: &str) -> ETagCondition {
+        value.parse().unwrap()
     }
 
-    fn at(seconds: i64) -> Option<Timestamp> {
-        Some(clock::timestamp(seconds * 1000))
+    fn at(seconds: i64) -> Timestamp {
+        clock::timestamp(seconds * 1000)
     }
 
     fn outcome(conditions: &Conditions) -> Outcome {
@@ -129,24 +129,24 @@ mod tests {
     fn etags_win_over_times() {
         let none = Conditions::default;
         assert_eq!(outcome(&none()), Outcome::Proceed);
-        assert_eq!(outcome(&Conditions { if_match: etag("\"abc\""), ..none() }), Outcome::Proceed);
-        assert_eq!(outcome(&Conditions { if_match: etag("\"x\""), ..none() }), Outcome::Failed);
-        assert_eq!(outcome(&Conditions { if_none_match: etag("*"), ..none() }), Outcome::NotModified);
-        assert_eq!(outcome(&Conditions { if_unmodified_since: at(9), ..none() }), Outcome::Failed);
-        assert_eq!(outcome(&Conditions { if_unmodified_since: at(10), ..none() }), Outcome::Proceed);
-        assert_eq!(outcome(&Conditions { if_modified_since: at(10), ..none() }), Outcome::NotModified);
-        assert_eq!(outcome(&Conditions { if_modified_since: at(9), ..none() }), Outcome::Proceed);
-        let both = Conditions { if_match: etag("\"abc\""), if_unmodified_since: at(9), ..none() };
+        assert_eq!(outcome(&Conditions { if_match: Some(etag("\"abc\"")), ..none() }), Outcome::Proceed);
+        assert_eq!(outcome(&Conditions { if_match: Some(etag("\"x\"")), ..none() }), Outcome::Failed);
+        assert_eq!(outcome(&Conditions { if_none_match: Some(etag("*")), ..none() }), Outcome::NotModified);
+        assert_eq!(outcome(&Conditions { if_unmodified_since: Some(at(9)), ..none() }), Outcome::Failed);
+        assert_eq!(outcome(&Conditions { if_unmodified_since: Some(at(10)), ..none() }), Outcome::Proceed);
+        assert_eq!(outcome(&Conditions { if_modified_since: Some(at(10)), ..none() }), Outcome::NotModified);
+        assert_eq!(outcome(&Conditions { if_modified_since: Some(at(9)), ..none() }), Outcome::Proceed);
+        let both = Conditions { if_match: Some(etag("\"abc\"")), if_unmodified_since: Some(at(9)), ..none() };
         assert_eq!(outcome(&both), Outcome::Proceed);
-        let both = Conditions { if_none_match: etag("\"x\""), if_modified_since: at(10), ..none() };
+        let both = Conditions { if_none_match: Some(etag("\"x\"")), if_modified_since: Some(at(10)), ..none() };
         assert_eq!(outcome(&both), Outcome::Proceed);
     }
 
     #[test]
     fn writes_know_three_conditions() {
-        assert_eq!(precondition(None, etag("*").as_ref()).unwrap(), Precondition::Absent);
-        assert_eq!(precondition(etag("\"a\"").as_ref(), None).unwrap(), Precondition::Matches("a".into()));
-        assert!(precondition(None, etag("\"a\"").as_ref()).is_err());
-        assert!(precondition(etag("*").as_ref(), etag("*").as_ref()).is_err());
+        assert_eq!(precondition(None, Some(&etag("*"))).unwrap(), Precondition::Absent);
+        assert_eq!(precondition(Some(&etag("\"a\"")), None).unwrap(), Precondition::Matches("a".into()));
+        assert!(precondition(None, Some(&etag("\"a\""))).is_err());
+        assert!(precondition(Some(&etag("*")), Some(&etag("*"))).is_err());
     }
 }
