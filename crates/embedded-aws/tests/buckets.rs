@@ -50,7 +50,8 @@ async fn creation_has_aws_rules() {
     let endpoint = Endpoint::start().await;
     let s3 = &endpoint.s3;
     endpoint.bucket("models").await;
-    assert_eq!(code(s3.create_bucket().bucket("models").send().await), "BucketAlreadyOwnedByYou");
+    // As on AWS in us-east-1, and only there.
+    endpoint.bucket("models").await;
     assert_eq!(code(s3.create_bucket().bucket("Bad_Name").send().await), "InvalidBucketName");
     let elsewhere = CreateBucketConfiguration::builder().location_constraint(BucketLocationConstraint::EuCentral1);
     let elsewhere = s3.create_bucket().bucket("other").create_bucket_configuration(elsewhere.build()).send().await;
