@@ -1,11 +1,13 @@
 //! Memory of all uploads together.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::{Bytes, BytesMut};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Error;
+use crate::domain::MIN_PART_BYTES;
 
 /// Memory is counted in units of this many bytes.
 const UNIT: u64 = 64 * 1024;
@@ -18,7 +20,13 @@ const UNIT: u64 = 64 * 1024;
 pub struct MemoryBudget {
     units: Arc<Semaphore>,
     wait: Duration,
+    spare: Arc<Mutex<Vec<BytesMut>>>,
 }
+
+/// Buffers of the usual part size that are kept for the next part: allocating and freeing them for each part leaves the
+/// system's allocator with twice the memory that is in use.
+const SPARE_BUFFERS: usize = 8;
+const SPARE_BYTES: usize = MIN_PART_BYTES as usize;
 
 /// Memory taken; given back when dropped.
 #[derive(Debug)]
@@ -28,7 +36,43 @@ impl MemoryBudget {
     /// A budget of `bytes`, of which a taker waits at most `wait`.
     pub fn new(bytes: u64, wait: Duration) -> Self {
         let units = usize::try_from(bytes / UNIT).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
-        Self { units: Arc::new(Semaphore::new(units)), wait }
+        Self { units: Arc::new(Semaphore::new(units)), wait, spare: Arc::default() }
+    }
+
+    /// An empty buffer with room for `capacity` bytes, for who has taken as many.
+    pub(super) fn buffer(&self, capacity: usize) -> BytesMut {
+        let spare = if capacity == SPARE_BYTES { self.spare().pop() } else { None };
+        // At once and exactly: growing would leave a trail of halves behind, and pages that no byte reaches cost nothing.
+        spare.unwrap_or_else(|| BytesMut::with_capacity(capacity))
+    }
+
+    /// Keeps the buffer of a part that S3 has, if nobody else has it any more.
+    pub(super) fn give_back(&self, bytes: Bytes) {
+        if let Ok(mut buffer) = bytes.try_into_mut()
+            && buffer.capacity() == SPARE_BYTES
+        {
+            buffer.clear();
+            let mut spare = self.spare();
+            if spare.len() < SPARE_BUFFERS {
+                spare.push(buffer);
+            }
+        }
+    }
+
+    /// Makes a buffer that is not full hold what it has and no more, together with its permit.
+    pub(super) fn trim(&self, buffer: BytesMut, mut permit: Permit) -> (Bytes, Permit) {
+        permit.shrink_to(buffer.len() as u64);
+        if buffer.len() > buffer.capacity() / 2 {
+            return (buffer.freeze(), permit);
+        }
+        let bytes = Bytes::copy_from_slice(&buffer);
+        self.give_back(buffer.freeze());
+        (bytes, permit)
+    }
+
+    fn spare(&self) -> std::sync::MutexGuard<'_, Vec<BytesMut>> {
+        // A panic cannot leave a list of empty buffers half changed.
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes `bytes` if they are free now.
@@ -64,6 +108,21 @@ fn units(bytes: u64) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn buffer_of_a_sent_part_is_used_again_and_a_shared_one_is_not() {
+        let budget = MemoryBudget::new(MIN_PART_BYTES, Duration::from_secs(1));
+        let mut buffer = budget.buffer(SPARE_BYTES);
+        buffer.extend_from_slice(b"part");
+        let address = buffer.as_ptr();
+        budget.give_back(buffer.freeze());
+        let again = budget.buffer(SPARE_BYTES);
+        assert_eq!((again.as_ptr(), again.len()), (address, 0));
+        let shared = again.freeze();
+        budget.give_back(shared.clone());
+        assert!(budget.spare().is_empty());
+        drop(shared);
+    }
 
     #[tokio::test]
     async fn what_is_shrunk_or_dropped_comes_free_and_waiting_is_bounded() {

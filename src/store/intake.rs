@@ -10,7 +10,7 @@ use super::{Error, Store};
 use crate::domain::{MAX_PARTS, Sha256Digest, UploadToken, growing_part_bytes, max_streamed_bytes, part_bytes_for};
 
 /// Parts of one file that are sent at the same time.
-const PARALLEL_PARTS: usize = 4;
+const PARALLEL_PARTS: usize = 3;
 
 /// One file on its way in.
 ///
@@ -86,7 +86,7 @@ impl Intake {
         let capacity = self.next_part_bytes();
         match self.store.inner.budget.try_take(capacity) {
             Some(permit) => {
-                self.part = Some(Part::new(capacity, permit));
+                self.part = Some(self.new_part(capacity, permit));
                 true
             }
             None => false,
@@ -100,7 +100,7 @@ impl Intake {
     pub async fn take_memory(&mut self) -> Result<(), Error> {
         let capacity = self.next_part_bytes();
         let permit = self.store.inner.budget.take(capacity).await?;
-        self.part = Some(Part::new(capacity, permit));
+        self.part = Some(self.new_part(capacity, permit));
         Ok(())
     }
 
@@ -132,9 +132,9 @@ impl Intake {
         let size = self.size;
         if self.multipart.is_none() {
             let (bytes, permit) = match self.part.take() {
-                Some(mut part) => {
-                    part.permit.shrink_to(part.bytes.len() as u64);
-                    (part.bytes.freeze(), Some(part.permit))
+                Some(part) => {
+                    let (bytes, permit) = self.store.inner.budget.trim(part.bytes, part.permit);
+                    (bytes, Some(permit))
                 }
                 None => (Bytes::new(), None),
             };
@@ -173,6 +173,11 @@ impl Intake {
         }
     }
 
+    fn new_part(&self, capacity: u64, permit: Permit) -> Part {
+        let capacity = usize::try_from(capacity).unwrap_or(usize::MAX);
+        Part { bytes: self.store.inner.budget.buffer(capacity), capacity, permit }
+    }
+
     async fn send_part(&mut self) -> Result<(), Error> {
         let Some(part) = self.part.take() else { return Ok(()) };
         let number = i32::try_from(self.parts + 1).map_err(|_| Error::TooLarge)?;
@@ -203,12 +208,5 @@ impl Intake {
             }
         }
         Ok(())
-    }
-}
-
-impl Part {
-    fn new(capacity: u64, permit: Permit) -> Self {
-        // Grown as bytes arrive: many small files need little, and the permit covers the most it may become.
-        Self { bytes: BytesMut::new(), capacity: usize::try_from(capacity).unwrap_or(usize::MAX), permit }
     }
 }

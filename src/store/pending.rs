@@ -206,12 +206,13 @@ impl Multipart {
                 .part_number(number)
                 .checksum_sha256(sha256.to_base64())
                 .set_expected_bucket_owner(store.owner())
-                .body(ByteStream::from(bytes))
+                .body(ByteStream::from(bytes.clone()))
                 .customize()
                 .disable_payload_signing()
                 .send()
                 .await
                 .map_err(Error::during("UploadPart"))?;
+            store.inner.budget.give_back(bytes);
             drop(permit);
             if sent.checksum_sha256.is_some_and(|said| said != sha256.to_base64()) {
                 return Err(Error::Unfaithful("a part has another checksum"));

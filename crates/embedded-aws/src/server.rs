@@ -36,6 +36,8 @@ use crate::stall::WriteTimeout;
 
 /// How long requests in progress may take to end after [`EmbeddedAws::stop`].
 const STOP_LIMIT: Duration = Duration::from_secs(5);
+/// Records kept in memory, in bytes; redb's own default is 1 GiB.
+const META_CACHE: usize = 32 * 1024 * 1024;
 /// Connections at once; more wait to be accepted.
 const MAX_CONNECTIONS: usize = 1024;
 /// How long a connection may be idle or take for the headers of a request: longer than clients keep theirs.
@@ -173,7 +175,8 @@ fn open(config: &Config) -> Result<Opened, StartError> {
 
     let path = dir.join("meta.redb");
     let failed = |source: redb::Error| StartError::Database { path: path.clone(), source: Box::new(source) };
-    let database = Arc::new(Database::create(&path).map_err(|error| failed(error.into()))?);
+    let database =
+        Arc::new(Database::builder().set_cache_size(META_CACHE).create(&path).map_err(|error| failed(error.into()))?);
     let has_material = kms::holds_material(&database).map_err(failed)?;
     let root_key = root_key(config, has_material)?;
     let kms =
