@@ -1,5 +1,7 @@
 //! `strongroom serve`.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -60,9 +62,19 @@ async fn serve(config: &Config) -> Outcome {
     Ok(())
 }
 
+/// An address that can be called: every address of the machine is not one.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
 /// What the operator sees: what was made, where things are, and what to type next.
 fn greeting(config: &Config, service: &Service) -> String {
-    let url = format!("http://{}", service.address);
+    let url = format!("http://{}", reachable(service.address));
     let token = config.data_dir.join("admin-token").display().to_string();
     let mut lines: Vec<String> = service.changes.iter().map(|change| format!("secured: {change}")).collect();
     lines.extend(service.remarks.iter().map(|remark| format!("note: {remark}")));

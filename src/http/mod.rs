@@ -1,6 +1,6 @@
 //! The HTTP API. It translates, and decides nothing: what may be done and what is done is the registry's.
 //!
-//! Routes and the OpenAPI document come from one list. Every route needs a caller but those in [`auth::OPEN`], every
+//! Routes and the OpenAPI document come from one list. Every route needs a caller but those in `auth::OPEN`, every
 //! error is a problem document, and every answer names its request.
 
 mod auth;

@@ -1,7 +1,7 @@
 //! What the service does, a file per verb. `&Caller` is the first argument of each, so that nobody forgets who asks.
 //!
 //! The registry does not know that HTTP exists: bytes come in as a stream of [`Incoming`] and go out as a stream, and
-//! a client's place is a [`Seat`](crate::store::Seat). Bytes are in S3 and checked before a row refers to them, and no
+//! a client's place is a [`Seat`]. Bytes are in S3 and checked before a row refers to them, and no
 //! call to S3 happens inside a transaction.
 
 mod download;

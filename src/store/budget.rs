@@ -26,7 +26,6 @@ pub struct MemoryBudget {
 /// Buffers of the usual part size that are kept for the next part: allocating and freeing them for each part leaves the
 /// system's allocator with twice the memory that is in use.
 const SPARE_BUFFERS: usize = 8;
-const SPARE_BYTES: usize = MIN_PART_BYTES as usize;
 
 /// Memory taken; given back when dropped.
 #[derive(Debug)]
@@ -41,7 +40,7 @@ impl MemoryBudget {
 
     /// An empty buffer with room for `capacity` bytes, for who has taken as many.
     pub(super) fn buffer(&self, capacity: usize) -> BytesMut {
-        let spare = if capacity == SPARE_BYTES { self.spare().pop() } else { None };
+        let spare = if is_usual(capacity) { self.spare().pop() } else { None };
         // At once and exactly: growing would leave a trail of halves behind, and pages that no byte reaches cost nothing.
         spare.unwrap_or_else(|| BytesMut::with_capacity(capacity))
     }
@@ -49,7 +48,7 @@ impl MemoryBudget {
     /// Keeps the buffer of a part that S3 has, if nobody else has it any more.
     pub(super) fn give_back(&self, bytes: Bytes) {
         if let Ok(mut buffer) = bytes.try_into_mut()
-            && buffer.capacity() == SPARE_BYTES
+            && is_usual(buffer.capacity())
         {
             buffer.clear();
             let mut spare = self.spare();
@@ -101,6 +100,10 @@ impl Permit {
     }
 }
 
+fn is_usual(capacity: usize) -> bool {
+    capacity as u64 == MIN_PART_BYTES
+}
+
 fn units(bytes: u64) -> u32 {
     u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX).max(1)
 }
@@ -112,11 +115,11 @@ mod tests {
     #[test]
     fn buffer_of_a_sent_part_is_used_again_and_a_shared_one_is_not() {
         let budget = MemoryBudget::new(MIN_PART_BYTES, Duration::from_secs(1));
-        let mut buffer = budget.buffer(SPARE_BYTES);
+        let mut buffer = budget.buffer(8 * 1024 * 1024);
         buffer.extend_from_slice(b"part");
         let address = buffer.as_ptr();
         budget.give_back(buffer.freeze());
-        let again = budget.buffer(SPARE_BYTES);
+        let again = budget.buffer(8 * 1024 * 1024);
         assert_eq!((again.as_ptr(), again.len()), (address, 0));
         let shared = again.freeze();
         budget.give_back(shared.clone());

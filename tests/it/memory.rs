@@ -7,7 +7,8 @@ use crate::support::service::{BackEnd, Service, bytes};
 
 const MIB: usize = 1024 * 1024;
 const FILE_MIB: u64 = 2048;
-const BOUND_MIB: u64 = 100;
+/// Besides the pages of the binary's own file, of which an optimised build touches about 26 MiB: 100 MiB in all.
+const BOUND_MIB: u64 = 74;
 
 /// Chunk `n` of the file: all different, and cheap to make.
 fn chunk(base: &[u8], n: u64) -> Vec<u8> {
@@ -16,12 +17,15 @@ fn chunk(base: &[u8], n: u64) -> Vec<u8> {
     chunk
 }
 
-/// The most memory that the process ever had, in MiB.
+/// The most memory that the process ever had besides the pages of its file, in MiB.
 fn peak(service: &Service) -> u64 {
     let pid = std::fs::read_to_string(service.data_dir().join("lock")).unwrap();
     let status = std::fs::read_to_string(format!("/proc/{}/status", pid.trim())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    line.trim().strip_suffix("kB").unwrap().trim().parse::<u64>().unwrap() / 1024
+    let mib = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.trim().strip_suffix("kB").unwrap().trim().parse::<u64>().unwrap() / 1024
+    };
+    mib("VmHWM:") - mib("RssFile:")
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use std::{
 };
 
 /// Sealed bytes are written to the file in runs of this many frames.
-const RUN: usize = 16;
+const RUN: usize = 8;
 /// After so many bytes the disk begins to write, so that the fsync at the end finds little left to do.
 const WRITE_BACK: u64 = 32 * 1024 * 1024;
 

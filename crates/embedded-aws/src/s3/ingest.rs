@@ -1,7 +1,7 @@
 //! Taking a body in: hash, encrypt and write it while it streams, then compare it with what was claimed.
 //!
 //! The runtime's threads only gather; hashing, sealing and writing run on blocking threads, a run at a time,
-//! with the next run gathering meanwhile. About 2 MiB are held per stream, and no thread waits for a slow client.
+//! with the next run gathering meanwhile. About 1 MiB is held per stream, and no thread waits for a slow client.
 
 use super::{
     Store, blocking,
@@ -25,7 +25,7 @@ use s3s::{S3Error, S3Result, TrailingHeaders, dto::StreamingBlob, s3_error};
 use tokio::task::JoinHandle;
 
 /// Plaintext that goes to a blocking thread at once.
-const RUN: usize = 512 * 1024;
+const RUN: usize = 256 * 1024;
 /// The largest single PUT, part or copy, in bytes.
 pub(super) const MAX_SIZE: u64 = 5 * 1024 * 1024 * 1024;
 
