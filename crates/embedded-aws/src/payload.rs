@@ -13,7 +13,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream, HttpBody};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, header};
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
 use tokio::time::{Instant, Sleep};
@@ -66,6 +66,7 @@ where
     }
     let guarded = Guarded {
         inner: Some(Body::new(body).into_data_stream()),
+        unasked: headers.contains_key(header::EXPECT),
         framing: Chunked::of(headers),
         ready: VecDeque::new(),
         ended: false,
@@ -78,6 +79,8 @@ where
 struct Guarded {
     /// Until it has ended or broken.
     inner: Option<BodyDataStream>,
+    /// The client waits to be told to send it, which the first read does.
+    unasked: bool,
     framing: Option<Chunked>,
     ready: VecDeque<Bytes>,
     ended: bool,
@@ -97,8 +100,12 @@ impl Guarded {
 /// Reads on what nobody wants any more.
 ///
 /// Closing the connection instead would break the client's write, and the answer that says why would never be read.
+/// A body that was not asked for is not sent either: what comes next is another request, so there it is closed.
 impl Drop for Guarded {
     fn drop(&mut self) {
+        if self.unasked {
+            return;
+        }
         if let (Some(mut rest), Ok(runtime)) = (self.inner.take(), tokio::runtime::Handle::try_current()) {
             runtime.spawn(tokio::time::timeout(MAX_DRAIN, async move { while let Some(Ok(_)) = rest.next().await {} }));
         }
@@ -115,6 +122,7 @@ impl Stream for Guarded {
                 return Poll::Ready(Some(Ok(bytes)));
             }
             let Some(inner) = this.inner.as_mut().filter(|_| !this.ended) else { return Poll::Ready(None) };
+            this.unasked = false;
             let next = match inner.poll_next_unpin(context) {
                 Poll::Ready(next) => {
                     this.stall = None;
