@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod door;
+mod embedded_clients;
 mod house;
 mod memory;
 mod openapi;

@@ -72,6 +72,8 @@ def noise(size, seed=1):
 
 def buckets():
     here = new_bucket("operators")
+    # Asking again changes nothing, in us-east-1.
+    s3.create_bucket(**here)
     assert s3.head_bucket(**here)["BucketRegion"] == "us-east-1"
     assert s3.get_bucket_location(**here)["LocationConstraint"] is None
     assert [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]] == ["operators"]
@@ -628,10 +630,14 @@ def errors():
 
     one_try = {"retries": {"max_attempts": 0}}
     wrong = boto3.client("s3", aws_secret_access_key="wrong", config=Config(**one_try), **credentials("AccessKey"))
-    refused("SignatureDoesNotMatch", 403, wrong.list_objects_v2, **here)
+    answer = refused("SignatureDoesNotMatch", 403, wrong.list_objects_v2, **here)
+    assert "does not match the signature you provided" in answer["Error"]["Message"], answer
     refused("SignatureDoesNotMatch", 403, wrong.put_object, **here, Key="k", Body=b"x")
     unknown = boto3.client("s3", aws_access_key_id="AKIANOBODY", aws_secret_access_key="x", config=Config(**one_try))
-    refused("InvalidAccessKeyId", 403, unknown.list_objects_v2, **here)
+    answer = refused("InvalidAccessKeyId", 403, unknown.list_objects_v2, **here)
+    assert "does not exist in our records" in answer["Error"]["Message"], answer
+    answer = refused("NoSuchKey", 404, s3.get_object, **here, Key="absent")
+    assert answer["ResponseMetadata"]["RequestId"], answer
     token = boto3.client("s3", aws_session_token="x", config=Config(**one_try), **credentials("AccessKey", "SecretKey"))
     refused("InvalidToken", 400, token.list_objects_v2, **here)
     elsewhere = boto3.client("s3", region_name="eu-west-1", config=Config(**one_try))
@@ -640,12 +646,28 @@ def errors():
     assert status == 403 and b"<Code>AccessDenied</Code>" in body, (status, body)
 
 
+def elsewhere():
+    """Another region than us-east-1 wants to be named, and says whose a bucket is."""
+    region = s3.meta.region_name
+    assert region == "eu-central-1"
+    refused("IllegalLocationConstraintException", 400, s3.create_bucket, Bucket="here")
+    constraint = {"CreateBucketConfiguration": {"LocationConstraint": region}}
+    s3.create_bucket(Bucket="here", **constraint)
+    refused("BucketAlreadyOwnedByYou", 409, s3.create_bucket, Bucket="here", **constraint)
+    assert s3.get_bucket_location(Bucket="here")["LocationConstraint"] == region
+    assert s3.head_bucket(Bucket="here")["BucketRegion"] == region
+    assert new_key().startswith(f"arn:aws:kms:{region}:")
+    default = boto3.client("s3", region_name="us-east-1", config=Config(retries={"max_attempts": 0}))
+    answer = refused("AuthorizationHeaderMalformed", 400, default.list_buckets)
+    assert region in answer["Error"]["Message"], answer
+
+
 def credentials(*names):
     found = boto3.Session().get_credentials().get_frozen_credentials()
     pairs = {"AccessKey": ("aws_access_key_id", found.access_key), "SecretKey": ("aws_secret_access_key", found.secret_key)}
     return dict(pairs[name] for name in names)
 
 
-SUBJECTS = (buckets, policies, objects, presigned, checksums, multipart, lists, errors)
+SUBJECTS = (buckets, policies, objects, presigned, checksums, multipart, lists, errors, elsewhere)
 
 {subject.__name__: subject for subject in SUBJECTS}[sys.argv[1]]()

@@ -1,4 +1,5 @@
-//! S3 clients that people use: boto3, the AWS command line and rclone, run in a clean environment.
+//! S3 clients that people use: boto3, the AWS command line and rclone, run in a clean environment; and S3's
+//! conformance tests.
 
 use std::{ffi::OsStr, path::Path, process::Stdio, time::Duration};
 
@@ -40,24 +41,30 @@ pub(crate) struct Ended {
 
 /// A Python program, as its text, that finds boto3.
 pub(crate) fn python(script: &str) -> Run {
-    Run::new("python").args(["-c", script])
+    Run::new("clients/bin/python").args(["-c", script])
 }
 
 /// The AWS command line.
 pub(crate) fn aws<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Run {
-    Run::new("aws").args(arguments)
+    Run::new("clients/bin/aws").args(arguments)
 }
 
 /// rclone; the [`Target`]'s S3 is its remote `s3:`.
 pub(crate) fn rclone<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Run {
-    Run::new("rclone").args(arguments)
+    Run::new("clients/bin/rclone").args(arguments)
+}
+
+/// The conformance tests that come with the crate `s3s`.
+pub(crate) fn s3s_e2e<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Run {
+    Run::new("s3s-e2e/bin/s3s-e2e").args(arguments)
 }
 
 impl Run {
     fn new(program: &str) -> Self {
-        let programs = installed("clients/bin");
+        let program = installed(program);
+        let programs = program.parent().expect("programs are in directories").to_owned();
         let home = TempDir::new().expect("a temporary directory");
-        let mut command = Command::new(programs.join(program));
+        let mut command = Command::new(program);
         command
             .env_clear()
             .env("PATH", format!("{}:{SYSTEM_PATH}", programs.display()))
