@@ -92,6 +92,8 @@ pub struct Limits {
     pub file_bytes: u64,
     /// `max_files`, 1 to 100,000, default 10,000: files of one version.
     pub files: usize,
+    /// `max_uploads`, 1 to 10,000, default 64: requests whose bodies are read at the same time; more wait their turn.
+    pub uploads: usize,
     /// `body_idle_seconds`, 1 to 3,600, default 60: how long a request body may be silent.
     pub body_idle: Duration,
     /// `min_upload_kib_per_second`, 0 to 1,048,576, default 16: bytes a second that a body must bring while it is
@@ -369,6 +371,7 @@ impl Reader {
             upload_memory: self.number("upload_memory_mib", 64..=65_536, 64) * MIB,
             file_bytes: self.number("max_file_mib", 1..=640_000, 640_000) * MIB,
             files: usize::try_from(self.number("max_files", 1..=100_000, 10_000)).unwrap_or(usize::MAX),
+            uploads: usize::try_from(self.number("max_uploads", 1..=10_000, 64)).unwrap_or(usize::MAX),
             body_idle: seconds(self.number("body_idle_seconds", 1..=3_600, 60)),
             min_upload_rate: self.number("min_upload_kib_per_second", 0..=1_048_576, 16) * 1024,
             memory_wait: seconds(self.number("memory_wait_seconds", 1..=3_600, 60)),

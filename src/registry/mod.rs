@@ -26,6 +26,7 @@ pub use urls::FileUrl;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::access::{self, Caller};
@@ -42,6 +43,8 @@ pub struct Registry {
     /// Drafts that a request of this process is working on: recovery leaves them alone.
     live: Arc<Mutex<HashSet<DraftId>>>,
     tasks: TaskTracker,
+    /// Turns of uploads to have their bodies read.
+    turns: Arc<Semaphore>,
 }
 
 /// What a [`Registry`] is made of.
@@ -71,7 +74,8 @@ struct LiveDraft {
 impl Registry {
     /// A registry of these parts.
     pub fn new(parts: Parts) -> Self {
-        Self { inner: Arc::new(parts), live: Arc::default(), tasks: TaskTracker::new() }
+        let turns = Arc::new(Semaphore::new(parts.limits.uploads));
+        Self { inner: Arc::new(parts), live: Arc::default(), tasks: TaskTracker::new(), turns }
     }
 
     /// Whether the catalog answers and new bytes may be taken.

@@ -1,11 +1,12 @@
 //! One request, one version.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::take_in::{TakeIn, Taken};
-use super::{Error, IncomingStream, Registry};
+use super::{Error, IncomingStream, Registry, StoreError};
 use crate::access::Caller;
 use crate::catalog::{DraftRow, NewObject, NewVersion, Unfinished, VersionRow};
 use crate::domain::{DraftId, FileEntry, Integrity, ModelRef, ObjectKey, UploadToken, VersionNumber, version_digest};
@@ -34,6 +35,10 @@ impl Registry {
     /// [`Error`]; no object, no upload and no row is left then.
     pub async fn publish(&self, caller: &Caller, model: ModelRef, body: IncomingStream) -> Result<Published, Error> {
         self.inner.gate.check().map_err(Error::WritesRefused)?;
+        // Before a byte of the body is asked for: who waits costs no more than a connection.
+        let wait = self.limits().memory_wait;
+        let turn = tokio::time::timeout(wait, Arc::clone(&self.turns).acquire_owned()).await;
+        let turn = turn.ok().and_then(Result::ok).ok_or(StoreError::Busy(wait))?;
         let draft = DraftRow {
             id: DraftId::generate(),
             model,
@@ -42,7 +47,10 @@ impl Registry {
             created_by: caller.principal.clone(),
         };
         let registry = self.clone();
-        let task = self.tasks.spawn(async move { registry.publish_draft(draft, body).await });
+        let task = self.tasks.spawn(async move {
+            let _turn = turn;
+            registry.publish_draft(draft, body).await
+        });
         task.await.unwrap_or(Err(Error::Interrupted))
     }
 

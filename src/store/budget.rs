@@ -20,8 +20,13 @@ const UNIT: u64 = 64 * 1024;
 pub struct MemoryBudget {
     units: Arc<Semaphore>,
     wait: Duration,
+    writes: Arc<Semaphore>,
     spare: Arc<Mutex<Vec<BytesMut>>>,
 }
+
+/// One write to S3 may be under way for this much memory of the budget: bytes on their way have copies in buffers of
+/// connections, here and (when S3 is embedded) there.
+const MEMORY_PER_WRITE: u64 = 4 * 1024 * 1024;
 
 /// Buffers of the usual part size that are kept for the next part: allocating and freeing them for each part leaves the
 /// system's allocator with twice the memory that is in use.
@@ -35,7 +40,17 @@ impl MemoryBudget {
     /// A budget of `bytes`, of which a taker waits at most `wait`.
     pub fn new(bytes: u64, wait: Duration) -> Self {
         let units = usize::try_from(bytes / UNIT).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
-        Self { units: Arc::new(Semaphore::new(units)), wait, spare: Arc::default() }
+        let writes = usize::try_from(bytes / MEMORY_PER_WRITE).unwrap_or(usize::MAX).clamp(1, Semaphore::MAX_PERMITS);
+        let (units, writes) = (Arc::new(Semaphore::new(units)), Arc::new(Semaphore::new(writes)));
+        Self { units, wait, writes, spare: Arc::default() }
+    }
+
+    /// Waits for a turn to write; whoever has one gives it back within the time limits of a request to S3.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] only when the service is ending.
+    pub(super) async fn turn_to_write(&self) -> Result<OwnedSemaphorePermit, Error> {
+        Arc::clone(&self.writes).acquire_owned().await.map_err(|_| Error::Busy(self.wait))
     }
 
     /// An empty buffer with room for `capacity` bytes, for who has taken as many.

@@ -146,8 +146,10 @@ impl Store {
             .if_none_match("*")
             .set_expected_bucket_owner(self.owner())
             .body(ByteStream::from(bytes));
+        let turn = self.inner.budget.turn_to_write().await?;
         // The signed checksum header binds the bytes; hashing them once more for the signature would prove no more.
         let answer = self.inner.encryption.put(request).customize().disable_payload_signing().send().await;
+        drop(turn);
         match answer {
             Ok(put) => {
                 let said = Said {
@@ -197,6 +199,7 @@ impl Multipart {
         let (store, key, id) = (store.clone(), self.key.clone(), self.id.clone());
         async move {
             let sha256 = Sha256Digest::of(&bytes);
+            let turn = store.inner.budget.turn_to_write().await?;
             let sent = store
                 .s3()
                 .upload_part()
@@ -213,7 +216,7 @@ impl Multipart {
                 .await
                 .map_err(Error::during("UploadPart"))?;
             store.inner.budget.give_back(bytes);
-            drop(permit);
+            drop((turn, permit));
             if sent.checksum_sha256.is_some_and(|said| said != sha256.to_base64()) {
                 return Err(Error::Unfaithful("a part has another checksum"));
             }
