@@ -1,9 +1,10 @@
 //! Memory is bounded at every object size.
 
 use futures::StreamExt as _;
+use reqwest::multipart::Part;
 use reqwest::{Body, Method, StatusCode};
 
-use crate::support::service::{BackEnd, Service, bytes};
+use crate::support::service::{BackEnd, Service, bytes, form};
 
 const MIB: usize = 1024 * 1024;
 const FILE_MIB: u64 = 2048;
@@ -66,4 +67,23 @@ async fn two_gib_in_and_out_stay_below_100_mib_for_service_s3_and_kms_together()
     assert_eq!((n, rest.len()), (FILE_MIB, 0));
     let after_download = peak(&service);
     assert!(after_download < BOUND_MIB, "{after_upload} MiB after the upload, {after_download} MiB after the download");
+}
+
+#[tokio::test]
+async fn hundred_forms_at_once_hold_a_fraction_of_their_bytes() {
+    let service = Service::start(BackEnd::Embedded).await;
+    let file = bytes(12, 3 * MIB);
+    let uploads = (0..100).map(|n| {
+        let (service, file) = (&service, file.clone());
+        async move {
+            let body = (0..3).fold(form(), |form, m| form.part(format!("f{m}"), Part::bytes(file.clone())));
+            let path = format!("/v1/models/many/m{n}/versions");
+            service.request(Method::POST, &path).multipart(body).send().await.unwrap().status()
+        }
+    });
+    let statuses = futures::future::join_all(uploads).await;
+    assert!(statuses.iter().all(|status| *status == StatusCode::CREATED), "{statuses:?}");
+    // 900 MiB came; the budget of 64 MiB, buffers of 64 uploads and what the allocator keeps are what is held.
+    let peak = peak(&service);
+    assert!(peak < 400, "{peak} MiB");
 }
