@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
-use axum::http::{HeaderValue, Request, Response, StatusCode};
+use axum::body::{Body, HttpBody as _};
+use axum::http::{HeaderValue, Request, Response, StatusCode, header};
 use futures::FutureExt as _;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -280,6 +280,9 @@ async fn respond(
     request: Request<Incoming>,
 ) -> Result<Response<Body>, std::convert::Infallible> {
     let id = request_id();
+    // Asked for an empty body, the HTTP server has nothing to say "100 Continue" about. botocore then takes this
+    // answer's status for that of the connection's next one, and hangs: there must be no next one.
+    let ends = request.headers().contains_key(header::EXPECT) && request.body().is_end_stream();
     let answer = AssertUnwindSafe(route(&services, peer, request)).catch_unwind().await;
     let mut answer = answer.unwrap_or_else(|_| {
         tracing::error!(request = ?id, "a request ended in a panic");
@@ -291,6 +294,9 @@ async fn respond(
         // S3 and KMS have different names for it; clients look for the one they know.
         answer.headers_mut().insert("x-amzn-requestid", id.clone());
         answer.headers_mut().insert("x-amz-request-id", id);
+    }
+    if ends {
+        answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(answer)
 }
