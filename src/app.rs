@@ -167,6 +167,39 @@ impl Service {
     }
 }
 
+/// The embedded S3 and KMS without the service.
+#[derive(Debug)]
+pub struct Embedded {
+    /// `http://…`, for both.
+    pub endpoint: String,
+    /// The region to sign for.
+    pub region: String,
+    /// The file with the administrator's credentials.
+    pub credentials: PathBuf,
+    back_end: BackEnd,
+    data_dir: DataDir,
+}
+
+impl Embedded {
+    /// Takes the data directory and starts the endpoint; nothing is provisioned.
+    ///
+    /// # Errors
+    /// [`StartError`], also when the storage is not the embedded one.
+    pub async fn start(config: &Config) -> Result<Self, StartError> {
+        let data_dir = DataDir::lock(&config.data_dir)?;
+        let back_end = BackEnd::start(config, &data_dir).await?;
+        let (endpoint, region) = back_end.embedded_endpoint().ok_or(BackEndError::NotEmbedded)?;
+        let credentials = DataDir::embedded(&config.data_dir).join("credentials.json");
+        Ok(Self { endpoint, region, credentials, back_end, data_dir })
+    }
+
+    /// Ends it, after the requests that have begun.
+    pub async fn stop(self) {
+        self.back_end.stop().await;
+        drop(self.data_dir);
+    }
+}
+
 /// The bucket's name, region, key and alias, asked of the account; with and without a running server.
 ///
 /// # Errors

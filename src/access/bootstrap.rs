@@ -26,7 +26,7 @@ pub enum BootstrapError {
 
 /// Makes an administrator's token when the catalog has none, and writes it to `admin-token` in `dir` with mode 0600.
 ///
-/// True when it was made now. It is never made again silently: who lost the file asks for a new token explicitly.
+/// True when it was made now; the token of a file that is there already is kept. It is never made again silently: who lost the file asks for a new token explicitly.
 ///
 /// # Errors
 /// [`BootstrapError`]; no token is valid then that is not in the file.
@@ -34,13 +34,21 @@ pub async fn admin_token(catalog: &Catalog, dir: &Path) -> Result<bool, Bootstra
     if catalog.has_token_of_role(Role::Admin.as_str()).await.map_err(BootstrapError::Catalog)? {
         return Ok(false);
     }
-    let token = Token::generate();
     let path = dir.join("admin-token");
-    // The file first: a token that is in the catalog and nowhere else would lock everybody out.
-    write(&path, token.expose()).map_err(|source| BootstrapError::File { path, source })?;
+    // The file first: a token that is in the catalog and nowhere else would lock everybody out. One that is there
+    // (from a start that broke off, or with another catalog) goes on being the token.
+    let (token, is_new) = match std::fs::read_to_string(&path).ok().and_then(|text| Token::parse(text.trim())) {
+        Some(token) => (token, false),
+        None => {
+            let token = Token::generate();
+            write(&path, token.expose()).map_err(|source| BootstrapError::File { path, source })?;
+            (token, true)
+        }
+    };
     let row =
         TokenRow { id: ulid::Ulid::generate().to_string(), name: "admin".into(), role: Role::Admin.as_str().into() };
-    catalog.add_first_token(&row, token.digest()).await.map_err(BootstrapError::Catalog)
+    catalog.add_first_token(&row, token.digest()).await.map_err(BootstrapError::Catalog)?;
+    Ok(is_new)
 }
 
 fn write(path: &Path, text: &str) -> std::io::Result<()> {

@@ -19,7 +19,7 @@ use crate::store::Reach;
 #[derive(Debug, thiserror::Error)]
 pub enum BackEndError {
     /// The embedded store.
-    #[error("the embedded store did not start")]
+    #[error("the embedded store did not start (--embedded-listen takes another address, if its port is in use)")]
     Embedded(#[source] Box<embedded_aws::StartError>),
     /// Its credentials.
     #[error("the credentials of the embedded store cannot be read")]
@@ -39,6 +39,9 @@ pub enum BackEndError {
     /// Certificates.
     #[error("the certificates to trust cannot be used")]
     Trust(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A command for the embedded store.
+    #[error("the storage is not the embedded one: its S3 and KMS run elsewhere")]
+    NotEmbedded,
     /// No region.
     #[error("no AWS region is set: set AWS_REGION")]
     Region,
@@ -171,6 +174,12 @@ impl BackEnd {
             (None, Some(_)) => Public::No,
         };
         Ok(Self { embedded: None, common, provisioning, direct, kind, public })
+    }
+
+    /// Endpoint and region of the store inside this process.
+    pub(super) fn embedded_endpoint(&self) -> Option<(String, String)> {
+        self.embedded.as_ref()?;
+        Some((self.common.s3_endpoint.clone()?, self.common.region.clone()))
     }
 
     /// What the bucket is to be.

@@ -25,7 +25,7 @@ pub enum SecureError {
     #[error("the bucket is configured, and does not work as it should")]
     Canary(#[source] Box<CanaryError>),
     /// A claim does not hold.
-    #[error("the bucket is not safe, so no bytes are taken:\n  - {}", .0.join("\n  - "))]
+    #[error("the bucket is not safe, so no bytes are taken:\n  - {}\nSTRONGROOM_PROVISION=repair brings back what differs", .0.join("\n  - "))]
     Unsafe(Vec<String>),
 }
 
@@ -122,8 +122,12 @@ fn refuse_if_unsafe(findings: &[Finding]) -> Result<(), SecureError> {
 
 /// What the operator should look at; what cannot be verified here is only logged.
 fn remarks(findings: &[Finding]) -> Vec<String> {
-    for finding in findings.iter().filter(|finding| finding.status == Status::NotVerifiable) {
-        tracing::info!("posture: {}", remark(finding));
+    for finding in findings {
+        match finding.status {
+            Status::Passed => {}
+            Status::NotVerifiable => tracing::info!("posture: {}", remark(finding)),
+            Status::Failed => tracing::warn!("posture: {}", remark(finding)),
+        }
     }
     findings.iter().filter(|finding| finding.status == Status::Failed).map(remark).collect()
 }

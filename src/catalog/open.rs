@@ -26,11 +26,25 @@ impl Catalog {
     /// [`Error`] when the database cannot be opened or its schema is not ours.
     pub async fn open(url: &str) -> Result<Self, Error> {
         sqlx::any::install_default_drivers();
+        make_private(url)?;
         let write = pool(1, "pragma synchronous = full", &format!("{url}?mode=rwc")).await?;
         SQLITE.run(&write).await.map_err(Error::Migrate)?;
         let read = pool(READERS, "pragma query_only = on", &format!("{url}?mode=rw")).await?;
         let id = identity(&write).await?;
         Ok(Self { write, read, id })
+    }
+}
+
+/// Makes a new database file readable by its owner only; SQLite gives its companions the same mode.
+fn make_private(url: &str) -> Result<(), Error> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let Some(path) = url.strip_prefix("sqlite:") else { return Ok(()) };
+    let path = path.strip_prefix("//").unwrap_or(path);
+    match std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+            Err(Error::Database { action: "make the catalog's file", source: error.into() })
+        }
+        _ => Ok(()),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod bucket;
 mod check_config;
+mod embedded;
 mod openapi;
 mod serve;
 
@@ -29,6 +30,8 @@ enum Command {
     /// Look at the bucket.
     #[command(subcommand)]
     Bucket(bucket::Bucket),
+    /// Run the embedded S3 and KMS alone, for repairs with other clients when the service does not start.
+    Embedded(Settings),
     /// Check the configuration, and say everything that is wrong with it.
     CheckConfig(Settings),
     /// Print the OpenAPI document.
@@ -70,6 +73,7 @@ pub fn run() -> ExitCode {
     let outcome = match cli.command {
         Command::Serve(serve) => serve.run(),
         Command::Bucket(bucket) => bucket.run(),
+        Command::Embedded(settings) => embedded::run(&settings),
         Command::CheckConfig(settings) => check_config::run(&settings),
         Command::Openapi => openapi::run(),
     };

@@ -91,7 +91,7 @@ fn greeting(config: &Config, service: &Service) -> String {
     lines.push(String::new());
     lines.push("Publish a first version:".to_owned());
     lines.push("  echo hello > hello.txt".to_owned());
-    lines.push(format!("  curl -H \"Authorization: Bearer $(cat {token})\" --data-binary @hello.txt \\"));
+    lines.push(format!("  curl -H \"Authorization: Bearer $(cat '{token}')\" --data-binary @hello.txt \\"));
     lines.push(format!("    '{url}/v1/models/demo/hello/versions?path=hello.txt'\n"));
     lines.join("\n")
 }

@@ -68,7 +68,7 @@ impl Form {
         if name == METADATA_FIELD {
             return self.metadata(field).await.map(Some);
         }
-        let path = name.parse().map_err(|error: crate::domain::InvalidPath| malformed(&error.to_string()))?;
+        let path = name.parse().map_err(|error: crate::domain::InvalidPath| InputError::Path(error.to_string()))?;
         let sha256 = digest::stated(field.headers()).map_err(|detail| malformed(&detail))?;
         self.field = Some(field);
         Ok(Some(Incoming::File { path, sha256, size: None }))

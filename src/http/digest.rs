@@ -12,12 +12,18 @@ pub(super) const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest"
 /// # Errors
 /// What is wrong with the header.
 pub(super) fn stated(headers: &HeaderMap) -> Result<Option<Sha256Digest>, String> {
-    let Some(header) = headers.get(REPR_DIGEST) else { return Ok(None) };
+    if !headers.contains_key(REPR_DIGEST) {
+        return Ok(None);
+    }
     let wrong = || {
-        "Repr-Digest must hold `sha-256=:<base64 of 32 bytes>:` (RFC 9530); no other algorithm is checked".to_owned()
+        "Repr-Digest must hold `sha-256=:<base64 of 32 bytes>:` once (RFC 9530); no other algorithm is checked"
+            .to_owned()
     };
-    let text = header.to_str().map_err(|_| wrong())?;
-    let member = text.split(',').find_map(|member| member.trim().strip_prefix("sha-256=")).ok_or_else(wrong)?;
+    let texts: Vec<&str> =
+        headers.get_all(REPR_DIGEST).iter().map(|value| value.to_str().unwrap_or_default()).collect();
+    let members = texts.iter().flat_map(|text| text.split(','));
+    let stated: Vec<&str> = members.filter_map(|member| member.trim().strip_prefix("sha-256=")).collect();
+    let [member] = stated[..] else { return Err(wrong()) };
     let base64 = member.strip_prefix(':').and_then(|rest| rest.strip_suffix(':')).ok_or_else(wrong)?;
     Sha256Digest::from_base64(base64).map(Some).map_err(|_| wrong())
 }
@@ -53,7 +59,15 @@ mod tests {
 
     #[test]
     fn a_digest_that_cannot_be_checked_is_refused() {
-        for text in ["", "sha-512=:AAAA:", "sha-256=AAAA", "sha-256=:AAAA:", "sha-256=::", "md5=:x:"] {
+        for text in [
+            "",
+            "sha-512=:AAAA:",
+            "sha-256=AAAA",
+            "sha-256=:AAAA:",
+            "sha-256=::",
+            "md5=:x:",
+            "sha-256=:a:, sha-256=:b:",
+        ] {
             assert!(of(text).is_err(), "{text}");
         }
     }

@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, Request};
-use axum::http::header;
 use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
+use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use utoipa::IntoParams;
@@ -112,6 +113,10 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        // The decoder would put a replacement character in the place of what is not UTF-8.
+        if percent_decode_str(parts.uri.query().unwrap_or_default()).decode_utf8().is_err() {
+            return Err(ApiError::bad_request("invalid_query", "the query is not UTF-8"));
+        }
         let axum::extract::Query(query) = axum::extract::Query::<T>::from_request_parts(parts, state)
             .await
             .map_err(|rejection: QueryRejection| ApiError::bad_request("invalid_query", rejection.body_text()))?;
@@ -133,7 +138,12 @@ impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for Json<T> {
         }
         let axum::Json(value) =
             axum::Json::<T>::from_request(request, state).await.map_err(|rejection: JsonRejection| {
-                ApiError::new(rejection.status(), "invalid_json", rejection.body_text())
+                let code = match rejection.status() {
+                    StatusCode::PAYLOAD_TOO_LARGE => "body_too_large",
+                    StatusCode::UNSUPPORTED_MEDIA_TYPE => "unsupported_media_type",
+                    _ => "invalid_json",
+                };
+                ApiError::new(rejection.status(), code, rejection.body_text())
             })?;
         Ok(Self(value))
     }

@@ -150,6 +150,7 @@ impl From<Error> for ApiError {
             Error::Input(InputError::Idle(_) | InputError::Slow(_)) => {
                 Self::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", detail)
             }
+            Error::Input(InputError::Path(_)) => Self::new(StatusCode::BAD_REQUEST, "invalid_file_path", detail),
             Error::Input(InputError::Malformed(_)) => Self::new(StatusCode::BAD_REQUEST, "malformed_body", detail),
             Error::WritesRefused(_) => unavailable("writes_refused", detail),
             Error::UrlsUnreachable => Self::new(StatusCode::CONFLICT, "urls_unreachable", detail),
@@ -172,7 +173,8 @@ fn from_store(error: StoreError) -> ApiError {
         }
         StoreError::Unversioned => unavailable(
             "versioning_pending",
-            "the bucket's versioning is not in force yet; AWS needs up to 15 minutes: nothing was kept, try again",
+            "the bucket's versioning is not in force: AWS needs up to 15 minutes after it was first enabled, else somebody \
+             has suspended it; nothing was kept, try again later",
         ),
         StoreError::Key { .. } => unavailable(
             "encryption_key_unusable",

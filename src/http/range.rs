@@ -28,21 +28,23 @@ pub(super) enum Condition {
 
 /// Evaluates `If-Match` and `If-None-Match` against the file's ETag.
 pub(super) fn condition(headers: &HeaderMap, etag: &str) -> Condition {
-    let lists = |name: header::HeaderName| {
-        let mut values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).peekable();
-        let given = values.peek().is_some();
-        let matches = values
-            .flat_map(|value| value.split(','))
-            .map(str::trim)
-            .any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag);
-        (given, matches)
+    let tags = |name: &header::HeaderName| -> Vec<String> {
+        let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+        values.flat_map(|value| value.split(',')).map(|tag| tag.trim().to_owned()).collect()
     };
-    let (given, matches) = lists(header::IF_MATCH);
-    if given && !matches {
+    // RFC 9110: If-Match compares strongly, If-None-Match weakly.
+    if headers.contains_key(header::IF_MATCH) && !tags(&header::IF_MATCH).iter().any(|tag| tag == "*" || tag == etag) {
         return Condition::Failed;
     }
-    let (_, matches) = lists(header::IF_NONE_MATCH);
-    if matches { Condition::NotModified } else { Condition::Holds }
+    let weakly = |tag: &String| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag;
+    if tags(&header::IF_NONE_MATCH).iter().any(weakly) { Condition::NotModified } else { Condition::Holds }
+}
+
+/// Whether the request depends on the file's ETag in a way that S3, which has another one, would judge differently.
+///
+/// A client sends its headers again after a redirect: `If-Range` would splice two files, and `If-Match` always fail.
+pub(super) fn depends_on_etag(headers: &HeaderMap) -> bool {
+    [header::IF_RANGE, header::IF_MATCH, header::IF_UNMODIFIED_SINCE].iter().any(|name| headers.contains_key(name))
 }
 
 /// Evaluates `Range` and `If-Range` for a file of this size.
@@ -134,6 +136,7 @@ mod tests {
         assert_eq!(of(&[(header::IF_NONE_MATCH, "*")]), Condition::NotModified);
         assert_eq!(of(&[(header::IF_NONE_MATCH, "\"x\"")]), Condition::Holds);
         assert_eq!(of(&[(header::IF_MATCH, "\"x\"")]), Condition::Failed);
+        assert_eq!(of(&[(header::IF_MATCH, "W/\"sha256:ab\"")]), Condition::Failed);
         assert_eq!(of(&[(header::IF_MATCH, TAG)]), Condition::Holds);
     }
 }

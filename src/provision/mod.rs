@@ -79,8 +79,10 @@ pub struct Outputs {
     /// Its region.
     pub region: String,
     /// Full ARN of the key.
+    #[serde(rename = "kms_key_arn")]
     pub key_arn: String,
     /// Its alias; none for a key that the operator brought.
+    #[serde(rename = "kms_key_alias")]
     pub key_alias: Option<String>,
 }
 

@@ -91,6 +91,9 @@ pub enum InputError {
     /// The bytes came too slowly.
     #[error("the body came at less than {0} bytes a second")]
     Slow(u64),
+    /// A file's path breaks a rule.
+    #[error("{0}")]
+    Path(String),
     /// The body does not have the form that it should have.
     #[error("{0}")]
     Malformed(String),

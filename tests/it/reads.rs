@@ -14,6 +14,7 @@ on_every_back_end!(
     redirect_can_be_asked_for_and_refused,
     ranges_are_cut_exactly_also_across_parts,
     conditional_requests_are_answered_without_bytes,
+    request_that_depends_on_the_etag_is_not_sent_where_the_etag_is_another,
     head_never_redirects,
     download_urls_open_the_files_without_a_token,
     versions_survive_a_restart,
@@ -108,6 +109,26 @@ async fn ranges_are_cut_exactly_also_across_parts(service: Service) {
     let answer = get(format!("bytes={size}-")).await;
     assert_eq!(answer.headers()["content-range"], format!("bytes */{size}").as_str());
     assert_eq!(code(answer, 416).await, "range_not_satisfiable");
+}
+
+async fn request_that_depends_on_the_etag_is_not_sent_where_the_etag_is_another(service: Service) {
+    let (first, second) = (bytes(1, 9 * MIB), bytes(2, 9 * MIB));
+    service.published("etag/m", "m.bin", &first).await;
+    service.published("etag/m", "m.bin", &second).await;
+    let etag = |bytes: &[u8]| format!("\"sha256:{}\"", hex_sha256(bytes));
+    let get = |name: &'static str, tag: String| {
+        let path = "/v1/models/etag/m/versions/latest/files/m.bin";
+        service.request(Method::GET, path).header("Range", "bytes=1000000-").header(name, tag).send()
+    };
+    // A download of the first version that goes on with the second must begin anew.
+    let answer = get("If-Range", etag(&first)).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert!(answer.bytes().await.unwrap() == second);
+    for name in ["If-Range", "If-Match"] {
+        let answer = get(name, etag(&second)).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::PARTIAL_CONTENT, "{name}");
+        assert!(answer.bytes().await.unwrap() == second[1_000_000..]);
+    }
 }
 
 async fn conditional_requests_are_answered_without_bytes(service: Service) {

@@ -74,7 +74,7 @@ async fn outputs_command_works_beside_a_running_server_and_without_one() {
         serde_json::from_slice(&output.stdout).unwrap()
     };
     let beside = outputs(&dir);
-    assert_eq!(beside["key_arn"], service.key_arn.as_str());
+    assert_eq!(beside["kms_key_arn"], service.key_arn.as_str());
     let (_data, dir) = service.stop();
     assert_eq!(outputs(&dir), beside);
 }
@@ -148,6 +148,18 @@ async fn disabled_key_stops_the_start_and_is_not_replaced() {
 }
 
 #[tokio::test]
+async fn disabled_key_of_the_embedded_store_can_be_enabled_while_the_service_does_not_start() {
+    let service = Service::start(BackEnd::Embedded).await;
+    service.published("before/m", "m", b"bytes").await;
+    service.kms().await.disable_key().key_id(&service.key_arn).send().await.unwrap();
+    let service = service.embedded_alone().await;
+    service.kms().await.enable_key().key_id(&service.key_arn).send().await.unwrap();
+    let service = service.restart().await;
+    let body = service.get("/v1/models/before/m/versions/1/files/m").await.bytes().await.unwrap();
+    assert_eq!(body, "bytes");
+}
+
+#[tokio::test]
 async fn disabled_key_refuses_uploads_and_leaves_nothing() {
     let service = Service::start(BackEnd::Embedded).await;
     service.kms().await.disable_key().key_id(&service.key_arn).send().await.unwrap();
@@ -161,7 +173,7 @@ async fn secrets_in_the_data_directory_are_readable_by_their_owner_only() {
     use std::os::unix::fs::PermissionsExt as _;
     let service = Service::start(BackEnd::Embedded).await;
     let mode = |path: &str| std::fs::metadata(service.data_dir().join(path)).unwrap().permissions().mode() & 0o777;
-    for secret in ["admin-token", "embedded/root-key", "embedded/credentials.json"] {
+    for secret in ["admin-token", "catalog.sqlite", "embedded/root-key", "embedded/credentials.json"] {
         assert_eq!(mode(secret), 0o600, "{secret}");
     }
     assert_eq!(mode(""), 0o700);

@@ -238,6 +238,7 @@ async fn each_bad_request_says_which_rule_it_breaks_and_leaves_nothing() {
         ("/v1/models/a/b/versions?path=a//m", 400, "invalid_file_path"),
         ("/v1/models/a/b/versions?path=a%5Cm", 400, "invalid_file_path"),
         ("/v1/models/a/b/versions?path=a%00m", 400, "invalid_file_path"),
+        ("/v1/models/a/b/versions?path=a%FFm", 400, "invalid_query"),
         ("/v1/models/a/b/versions?path=m&alias=production", 400, "invalid_query"),
         ("/v1/models/a/b/versions?path=m&path=n", 400, "invalid_query"),
     ] {
@@ -258,7 +259,7 @@ async fn each_bad_form_says_what_is_wrong_and_leaves_nothing() {
         (form().part("m", part()).part("m", part()), 400, "path_conflict"),
         (form().part("m", part()).part("m/n", part()), 400, "path_conflict"),
         (form().part("m/n", part()).part("m", part()), 400, "path_conflict"),
-        (form().part("m", part()).part("../n", part()), 400, "malformed_body"),
+        (form().part("m", part()).part("../n", part()), 400, "invalid_file_path"),
         (form().part("m", part()).part("metadata", Part::text("[1]")), 400, "malformed_body"),
         (form().part("m", part()).part("metadata", Part::text("{")), 400, "malformed_body"),
         (

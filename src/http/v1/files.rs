@@ -15,7 +15,7 @@ use crate::http::digest::{REPR_DIGEST, repr_digest};
 use crate::http::extract::{ClientSeat, File, Query, Version};
 use crate::http::page::{PageQuery, PageView, cursor};
 use crate::http::problem::{ApiError, Problem};
-use crate::http::range::{Condition, Selection, condition, selection};
+use crate::http::range::{Condition, Selection, condition, depends_on_etag, selection};
 use crate::registry::{Download, FileRow, Registry, VersionRow, Wanted, content_disposition};
 
 const STRONGROOM_VERSION: HeaderName = HeaderName::from_static("strongroom-version");
@@ -103,7 +103,9 @@ pub(crate) enum Via {
 /// Download a file.
 ///
 /// The bytes, or a redirect to a presigned URL that expires after some minutes.
-/// `Range`, `If-Range`, `If-Match` and `If-None-Match` are honoured.
+/// Clients that send `Authorization` again to another host (wget, Python's urllib) ask for `?via=proxy`.
+/// `Range`, `If-Range`, `If-Match` and `If-None-Match` are honoured; a request with `If-Range` or `If-Match` is never
+/// redirected.
 #[utoipa::path(
     get,
     path = "/v1/models/{ns}/{name}/versions/{ref}/files/{path}",
@@ -125,6 +127,7 @@ pub(crate) enum Via {
         (status = 404, body = Problem, description = "`model_not_found`, `version_not_found`, `file_not_found`"),
         (status = 412, body = Problem, description = "`precondition_failed`"),
         (status = 416, body = Problem, description = "`range_not_satisfiable`"),
+        (status = 502, body = Problem, description = "`storage_failed`"),
         (status = 503, body = Problem, description = "`storage_unavailable`, `encryption_key_unusable`"),
     ),
     security(("bearer" = []), ("basic" = []))
@@ -150,6 +153,7 @@ pub(crate) async fn download(
         Selection::NotSatisfiable => return Err(not_satisfiable(&file)),
     };
     let wanted = match query.via {
+        _ if depends_on_etag(&headers) => Wanted::Proxy,
         None => Wanted::Whichever,
         Some(Via::Proxy) => Wanted::Proxy,
         Some(Via::Redirect) => Wanted::Redirect,

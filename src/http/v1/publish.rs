@@ -59,13 +59,13 @@ pub(crate) struct UnderwayView {
     responses(
         (status = 201, body = VersionView, headers(("Location" = String, description = "The version by its number"))),
         (status = 202, body = UnderwayView, description = "The version has its number and will be visible shortly"),
-        (status = 400, body = Problem, description = "`invalid_name`, `invalid_file_path`, `path_conflict`, `no_files`, `malformed_body`, `body_incomplete`, `invalid_digest`"),
+        (status = 400, body = Problem, description = "`invalid_name`, `invalid_file_path`, `path_conflict`, `path_required`, `no_files`, `invalid_query`, `invalid_metadata`, `malformed_body`, `body_incomplete`, `invalid_digest`"),
         (status = 401, body = Problem),
         (status = 408, body = Problem, description = "`body_timeout`"),
         (status = 413, body = Problem, description = "`file_too_large`, `too_many_files`"),
         (status = 422, body = Problem, description = "`digest_mismatch`"),
         (status = 502, body = Problem, description = "`storage_failed`"),
-        (status = 503, body = Problem, description = "`writes_refused`, `upload_memory_busy`, `storage_unavailable`, `encryption_key_unusable`"),
+        (status = 503, body = Problem, description = "`writes_refused`, `versioning_pending`, `catalog_unavailable`, `upload_memory_busy`, `storage_unavailable`, `encryption_key_unusable`"),
     ),
     security(("bearer" = []), ("basic" = []))
 )]

@@ -97,6 +97,9 @@ impl From<FileUrl> for UrlView {
         (status = 401, body = Problem),
         (status = 404, body = Problem, description = "`model_not_found`, `version_not_found`, `file_not_found`"),
         (status = 409, body = Problem, description = "`urls_unreachable`"),
+        (status = 413, body = Problem, description = "`body_too_large`"),
+        (status = 415, body = Problem, description = "`unsupported_media_type`"),
+        (status = 422, body = Problem, description = "`invalid_json`"),
     ),
     security(("bearer" = []), ("basic" = []))
 )]

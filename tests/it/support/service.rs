@@ -161,6 +161,20 @@ impl Service {
         }
     }
 
+    /// Ends the service, and runs its embedded S3 and KMS alone.
+    pub(crate) async fn embedded_alone(mut self) -> Self {
+        drop(self.program.take());
+        let config = self.data.path().join("strongroom.toml");
+        let mut program = spawn_command("embedded", self.back_end, &config).await;
+        let deadline = Instant::now() + START_LIMIT;
+        while !program.log_tail().contains("For example") {
+            assert!(program.ended().is_none() && Instant::now() < deadline, "{}", program.log_tail());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        self.program = Some(program);
+        self
+    }
+
     pub(crate) fn data_dir(&self) -> PathBuf {
         self.data.path().join("data")
     }
@@ -364,11 +378,15 @@ pub(crate) fn repr_digest(bytes: &[u8]) -> String {
 }
 
 async fn spawn(back_end: BackEnd, config: &Path) -> Guarded {
+    spawn_command("serve", back_end, config).await
+}
+
+async fn spawn_command(command: &str, back_end: BackEnd, config: &Path) -> Guarded {
     let environment = match back_end {
         BackEnd::Embedded => Vec::new(),
         BackEnd::SeaweedFs => outside_environment(seaweedfs_with_localstack().await),
     };
-    let arguments = ["serve".to_owned(), "--config".to_owned(), config.display().to_string()];
+    let arguments = [command.to_owned(), "--config".to_owned(), config.display().to_string()];
     let program = Path::new(env!("CARGO_BIN_EXE_strongroom"));
     let run_dir = tempfile::tempdir().unwrap().keep();
     Guarded::start("strongroom", &run_dir, program, &arguments, &environment, &[]).unwrap()
