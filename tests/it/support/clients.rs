@@ -6,7 +6,7 @@ use std::{ffi::OsStr, path::Path, process::Stdio, time::Duration};
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use super::process::{SYSTEM_PATH, installed};
+use super::process::{SYSTEM_PATH, installed, source};
 
 /// Longest run of one client.
 const LIMIT: Duration = Duration::from_mins(2);
@@ -74,7 +74,8 @@ impl Run {
             // None of them may look for credentials or news beyond this machine.
             .env("AWS_EC2_METADATA_DISABLED", "true")
             .env("AWS_PAGER", "")
-            .env("PYTHONDONTWRITEBYTECODE", "1")
+            // They start twice as fast when they need not compile themselves.
+            .env("PYTHONPYCACHEPREFIX", source("target/tools/clients/pycache"))
             .env("RCLONE_CONFIG", home.path().join("rclone.conf"))
             .current_dir(home.path())
             .stdin(Stdio::null())
