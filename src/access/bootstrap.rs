@@ -37,14 +37,12 @@ pub async fn admin_token(catalog: &Catalog, dir: &Path) -> Result<bool, Bootstra
     let path = dir.join("admin-token");
     // The file first: a token that is in the catalog and nowhere else would lock everybody out. One that is there
     // (from a start that broke off, or with another catalog) goes on being the token.
-    let (token, is_new) = match std::fs::read_to_string(&path).ok().and_then(|text| Token::parse(text.trim())) {
-        Some(token) => (token, false),
-        None => {
-            let token = Token::generate();
-            write(&path, token.expose()).map_err(|source| BootstrapError::File { path, source })?;
-            (token, true)
-        }
-    };
+    let kept = std::fs::read_to_string(&path).ok().and_then(|text| Token::parse(text.trim()));
+    let is_new = kept.is_none();
+    let token = kept.unwrap_or_else(Token::generate);
+    if is_new {
+        write(&path, token.expose()).map_err(|source| BootstrapError::File { path, source })?;
+    }
     let row =
         TokenRow { id: ulid::Ulid::generate().to_string(), name: "admin".into(), role: Role::Admin.as_str().into() };
     catalog.add_first_token(&row, token.digest()).await.map_err(BootstrapError::Catalog)?;
