@@ -96,7 +96,7 @@ mod tests {
         assert_eq!(of("a/m.bin"), "attachment; filename=\"m.bin\"; filename*=UTF-8''m.bin");
         assert_eq!(
             of("x\"; evil=\"é%.bin"),
-            "attachment; filename=\"x_; evil=____.bin\"; filename*=UTF-8''x%22%3B%20evil%3D%22%C3%A9%25.bin"
+            "attachment; filename=\"x_; evil=___.bin\"; filename*=UTF-8''x%22%3B%20evil%3D%22%C3%A9%25.bin"
         );
     }
 }
