@@ -16,8 +16,8 @@ static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
 /// Readers of SQLite: they do not wait for each other nor for the writer.
 const READERS: u32 = 8;
 
-/// How long a statement waits for a connection.
-const ACQUIRE: Duration = Duration::from_secs(20);
+/// How long a statement waits for a connection: an upload that arrived whole should not fail for a busy minute.
+const ACQUIRE: Duration = Duration::from_mins(1);
 
 impl Catalog {
     /// Opens the catalog at `url` (`sqlite:PATH`), makes it if it is not there, and brings its schema up to date.

@@ -40,6 +40,7 @@ pub(crate) struct UnderwayView {
 /// A raw body is one file, whose path is `?path=`.
 /// `multipart/form-data` is several: the **name of each field is the path of its file**, and the field `metadata` is a
 /// JSON object.
+/// Field names are taken as they are sent: browsers and curl write a quote in a name as `%22`.
 /// Bodies stream; nothing is visible before everything was checked, and on any error nothing is left.
 /// `Repr-Digest: sha-256=:…:` on the request (raw body) or on a part (form) is checked.
 #[utoipa::path(
