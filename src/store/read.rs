@@ -104,3 +104,44 @@ impl Bytes {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::StreamExt as _;
+
+    use super::*;
+
+    /// What a client has received when the stream ends, and whether it ended well.
+    async fn received(stored: &'static [u8], expected: Option<Sha256Digest>, left: u64) -> (Vec<u8>, bool) {
+        let bytes = Bytes { body: ByteStream::from_static(stored), expected, left };
+        let mut stream = Box::pin(bytes.into_stream());
+        let mut all = Vec::new();
+        while let Some(piece) = stream.next().await {
+            match piece {
+                Ok(piece) => all.extend_from_slice(&piece),
+                Err(_) => return (all, false),
+            }
+        }
+        (all, true)
+    }
+
+    #[tokio::test]
+    async fn right_bytes_pass_and_a_range_needs_no_digest() {
+        let digest = Sha256Digest::of(b"stored");
+        assert_eq!(received(b"stored", Some(digest), 6).await, (b"stored".to_vec(), true));
+        assert_eq!(received(b"tore", None, 4).await, (b"tore".to_vec(), true));
+        assert_eq!(received(b"", Some(Sha256Digest::of(b"")), 0).await, (Vec::new(), true));
+    }
+
+    #[tokio::test]
+    async fn wrong_bytes_break_the_stream_before_its_last_piece() {
+        let digest = Sha256Digest::of(b"stored");
+        assert_eq!(received(b"st0red", Some(digest), 6).await, (Vec::new(), false));
+    }
+
+    #[tokio::test]
+    async fn too_few_and_too_many_bytes_break_the_stream() {
+        assert_eq!(received(b"store", None, 6).await, (Vec::new(), false));
+        assert_eq!(received(b"stored!", None, 6).await, (Vec::new(), false));
+    }
+}
