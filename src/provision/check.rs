@@ -106,7 +106,7 @@ async fn got_through(
 ) -> Finding {
     let version = written.version_id();
     let may_fall_under_default =
-        spec.profile == Profile::HeaderlessParts && matches!(probe, Probe::Headerless | Probe::NamelessKey);
+        spec.profile == Profile::DefaultOk && matches!(probe, Probe::Headerless | Probe::NamelessKey);
     let finding = if may_fall_under_default {
         let head = s3
             .head_object()
@@ -192,11 +192,11 @@ impl Probe {
     /// The statement that should have refused it.
     fn statement(self, profile: Profile) -> Sid {
         match (self, profile) {
-            (Self::Headerless, Profile::Strict) => Sid::DenyMissingSseHeader,
-            (Self::OwnKeysOfS3, Profile::Strict) => Sid::DenyWrongSseAlgorithm,
-            (Self::Headerless | Self::OwnKeysOfS3, Profile::HeaderlessParts) => Sid::DenyWrongSseAlgorithmIfSent,
-            (Self::NamelessKey | Self::ForeignKey, Profile::Strict) => Sid::DenyWrongKmsKey,
-            (Self::NamelessKey | Self::ForeignKey, Profile::HeaderlessParts) => Sid::DenyWrongKmsKeyIfSent,
+            (Self::Headerless, Profile::Explicit) => Sid::DenyMissingSseHeader,
+            (Self::OwnKeysOfS3, Profile::Explicit) => Sid::DenyWrongSseAlgorithm,
+            (Self::Headerless | Self::OwnKeysOfS3, Profile::DefaultOk) => Sid::DenyWrongSseAlgorithmIfSent,
+            (Self::NamelessKey | Self::ForeignKey, Profile::Explicit) => Sid::DenyWrongKmsKey,
+            (Self::NamelessKey | Self::ForeignKey, Profile::DefaultOk) => Sid::DenyWrongKmsKeyIfSent,
         }
     }
 }

@@ -154,10 +154,11 @@ fn set(value: &Value, spelling: impl Fn(&str) -> String) -> Value {
 mod tests {
     use super::*;
     use crate::provision::policy::bucket_policy;
-    use crate::provision::spec::Profile;
+    use crate::provision::spec::{BackEnd, Profile, Wanted};
 
     fn ours(profile: Profile) -> Document {
-        bucket_policy(profile, "ml", &"arn:aws:kms:eu-west-1:123456789012:key/1".parse().unwrap(), 1000)
+        let wanted = Wanted { profile, ..Wanted::new("ml", "eu-west-1", BackEnd::Aws) };
+        bucket_policy(&wanted, &"arn:aws:kms:eu-west-1:123456789012:key/1".parse().unwrap())
     }
 
     fn doc(statement: &str) -> String {
@@ -197,17 +198,17 @@ mod tests {
 
     #[test]
     fn our_policy_in_any_order_is_in_order() {
-        let mut document: Value = serde_json::from_str(&ours(Profile::Strict).render()).unwrap();
+        let mut document: Value = serde_json::from_str(&ours(Profile::Explicit).render()).unwrap();
         document["Statement"].as_array_mut().unwrap().reverse();
         document["Id"] = "other".into();
-        let comparison = compare(&ours(Profile::Strict), &document.to_string()).unwrap();
+        let comparison = compare(&ours(Profile::Explicit), &document.to_string()).unwrap();
         assert_eq!(comparison, Comparison::default());
     }
 
     #[test]
     fn weakened_statement_is_missing_and_stale() {
-        let weak = ours(Profile::Strict).render().replace(r#""aws:kms""#, r#""AES256""#);
-        let comparison = compare(&ours(Profile::Strict), &weak).unwrap();
+        let weak = ours(Profile::Explicit).render().replace(r#""aws:kms""#, r#""AES256""#);
+        let comparison = compare(&ours(Profile::Explicit), &weak).unwrap();
         assert_eq!(comparison.missing, [Sid::DenyWrongSseAlgorithm]);
         assert_eq!(comparison.stale, ["DenyWrongSseAlgorithm"]);
         assert!(!comparison.in_order());
@@ -215,37 +216,34 @@ mod tests {
 
     #[test]
     fn allow_is_drift_and_a_foreign_denial_is_kept() {
-        let mut document: Value = serde_json::from_str(&ours(Profile::Strict).render()).unwrap();
+        let mut document: Value = serde_json::from_str(&ours(Profile::Explicit).render()).unwrap();
         let list = document["Statement"].as_array_mut().unwrap();
         list.push(
             serde_json::json!({"Sid":"Open","Effect":"Allow","Principal":"*","Action":"s3:GetObject","Resource":"*"}),
         );
         let narrow = serde_json::json!({"Sid":"Vpc","Effect":"Deny","Principal":"*","Action":"s3:*","Resource":"*"});
         list.push(narrow.clone());
-        let comparison = compare(&ours(Profile::Strict), &document.to_string()).unwrap();
+        let comparison = compare(&ours(Profile::Explicit), &document.to_string()).unwrap();
         assert_eq!(comparison.allows, ["Open"]);
         assert_eq!(comparison.foreign, [narrow]);
 
-        let merged = merged(&ours(Profile::Strict), &comparison.foreign);
-        let again = compare(&ours(Profile::Strict), &merged).unwrap();
+        let merged = merged(&ours(Profile::Explicit), &comparison.foreign);
+        let again = compare(&ours(Profile::Explicit), &merged).unwrap();
         assert!(again.in_order());
         assert_eq!(again.foreign.len(), 1);
     }
 
     #[test]
     fn statements_of_the_other_profile_are_stale() {
-        let comparison = compare(&ours(Profile::HeaderlessParts), &ours(Profile::Strict).render()).unwrap();
+        let comparison = compare(&ours(Profile::DefaultOk), &ours(Profile::Explicit).render()).unwrap();
         assert_eq!(comparison.missing, [Sid::DenyWrongSseAlgorithmIfSent, Sid::DenyWrongKmsKeyIfSent]);
-        assert_eq!(
-            comparison.stale,
-            ["DenyOutdatedTls", "DenyMissingSseHeader", "DenyWrongSseAlgorithm", "DenyWrongKmsKey"]
-        );
+        assert_eq!(comparison.stale, ["DenyMissingSseHeader", "DenyWrongSseAlgorithm", "DenyWrongKmsKey"]);
     }
 
     #[test]
     fn text_that_is_no_policy_is_an_error_and_equals_nothing() {
         for text in ["", "[]", "{}", r#"{"Statement":"x"}"#, r#"{"Version":"2030-01-01","Statement":[]}"#] {
-            assert!(compare(&ours(Profile::Strict), text).is_err(), "{text}");
+            assert!(compare(&ours(Profile::Explicit), text).is_err(), "{text}");
             assert!(!same_meaning(text, text));
         }
     }

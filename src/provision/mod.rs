@@ -31,14 +31,16 @@ use self::apply::{Applied, ApplyError, apply_bucket};
 use self::apply_key::KeyRun;
 use self::change::Change;
 pub use self::fault::Fault;
-pub use self::finding::{ClaimId, Effect, Finding, Status};
+pub use self::finding::{Apart, ClaimId, Effect, Finding, Status, apart};
 pub use self::gate::{GateClosed, WriteGate};
 use self::key::{KeyFacts, ObservedKey, observe_key};
 use self::observe::{Observed, ObservedBucket, Setting};
 use self::patience::{PROPAGATION, Pauses};
 use self::plan::{Unplannable, plan_bucket, plan_key};
 use self::read::{BucketRefused, observe_bucket};
-pub use self::spec::{BackEnd, BucketSpec, KeyArn, KeySpec, KeyWish, Mode, Profile, Wanted};
+pub use self::spec::{
+    AccessLog, BackEnd, BucketSpec, KeyArn, KeySpec, KeyWish, Mode, ObjectLock, Options, Profile, Retention, Wanted,
+};
 
 /// Rounds of planning and changing the key before it is called unsettled; a lost race takes two.
 const KEY_ROUNDS: usize = 6;

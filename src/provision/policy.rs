@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::spec::{BackEnd, KeyArn, Profile};
+use super::spec::{BackEnd, KeyArn, Profile, Wanted};
 
 const ALGORITHM: &str = "s3:x-amz-server-side-encryption";
 const KEY_ID: &str = "s3:x-amz-server-side-encryption-aws-kms-key-id";
@@ -147,8 +147,10 @@ impl Sid {
 
 /// The policy of a bucket whose every object is encrypted under `key`.
 ///
-/// `max_signature_age_ms` bounds the age of a presigned signature, in milliseconds (`s3:signatureAge`).
-pub fn bucket_policy(profile: Profile, bucket: &str, key: &KeyArn, max_signature_age_ms: u128) -> Document {
+/// A back end that is not AWS gets no statement on the TLS version, which it does not give to the policy, and another
+/// form of [`Profile::DefaultOk`]: the key is judged only when its own header is sent, or `UploadPart` would be denied.
+pub fn bucket_policy(wanted: &Wanted, key: &KeyArn) -> Document {
+    let (bucket, knows_tls) = (wanted.bucket.as_str(), wanted.back_end != BackEnd::Compatible);
     let bucket_arn = format!("arn:{}:s3:::{bucket}", key.partition());
     let objects = format!("{bucket_arn}/*");
     let everything = OneOrMany::Many(vec![bucket_arn, objects.clone()]);
@@ -169,25 +171,30 @@ pub fn bucket_policy(profile: Profile, bucket: &str, key: &KeyArn, max_signature
         &everything,
         when([("Bool", "aws:SecureTransport", one("false"))]),
     )];
-    match profile {
-        Profile::Strict => statement.extend([
-            deny(Sid::DenyOutdatedTls, "s3:*", &everything, when([("NumericLessThan", "s3:TlsVersion", one("1.2"))])),
+    if knows_tls {
+        let old = when([("NumericLessThan", "s3:TlsVersion", one("1.2"))]);
+        statement.push(deny(Sid::DenyOutdatedTls, "s3:*", &everything, old));
+    }
+    match wanted.profile {
+        Profile::Explicit => statement.extend([
             // Implied by the next one (an absent header is "not equal"); it stands for the auditor's eye.
             deny_put(Sid::DenyMissingSseHeader, when([("Null", ALGORITHM, one("true"))])),
             deny_put(Sid::DenyWrongSseAlgorithm, when([("StringNotEquals", ALGORITHM, one("aws:kms"))])),
             deny_put(Sid::DenyWrongKmsKey, when([("StringNotEquals", KEY_ID, one(key.as_str()))])),
         ]),
-        // No statement on the TLS version: such back ends do not give it to the policy.
-        Profile::HeaderlessParts => statement.extend([
-            deny_put(
-                Sid::DenyWrongSseAlgorithmIfSent,
-                when([("Null", ALGORITHM, one("false")), ("StringNotEquals", ALGORITHM, one("aws:kms"))]),
-            ),
-            deny_put(
-                Sid::DenyWrongKmsKeyIfSent,
-                when([("Null", KEY_ID, one("false")), ("StringNotEquals", KEY_ID, one(key.as_str()))]),
-            ),
-        ]),
+        Profile::DefaultOk => {
+            let sent = if wanted.back_end == BackEnd::Compatible { KEY_ID } else { ALGORITHM };
+            statement.extend([
+                deny_put(
+                    Sid::DenyWrongSseAlgorithmIfSent,
+                    when([("Null", ALGORITHM, one("false")), ("StringNotEquals", ALGORITHM, one("aws:kms"))]),
+                ),
+                deny_put(
+                    Sid::DenyWrongKmsKeyIfSent,
+                    when([("Null", sent, one("false")), ("StringNotEquals", KEY_ID, one(key.as_str()))]),
+                ),
+            ]);
+        }
     }
     statement.extend([
         deny_put(Sid::DenySseC, when([("Null", CUSTOMER_ALGORITHM, one("false"))])),
@@ -197,7 +204,7 @@ pub fn bucket_policy(profile: Profile, bucket: &str, key: &KeyArn, max_signature
             &objects,
             when([
                 ("StringEquals", AUTH_TYPE, one("REST-QUERY-STRING")),
-                ("NumericGreaterThan", "s3:signatureAge", one(max_signature_age_ms.to_string())),
+                ("NumericGreaterThan", "s3:signatureAge", one(wanted.max_signature_age_ms().to_string())),
             ]),
         ),
         deny_put(Sid::DenyPresignedPost, when([("StringEquals", AUTH_TYPE, one("POST"))])),
@@ -317,6 +324,10 @@ mod tests {
         "arn:aws:kms:eu-west-1:123456789012:key/0f-1".parse().unwrap()
     }
 
+    fn wanted(back_end: BackEnd) -> Wanted {
+        Wanted::new("ml", "eu-west-1", back_end)
+    }
+
     const STRICT: &str = concat!(
         r#"{"Version":"2012-10-17","Id":"ModelArtifacts-v1","Statement":["#,
         r#"{"Sid":"DenyInsecureTransport","Effect":"Deny","Principal":"*","Action":"s3:*","Resource":["arn:aws:s3:::ml","arn:aws:s3:::ml/*"],"Condition":{"Bool":{"aws:SecureTransport":"false"}}},"#,
@@ -332,13 +343,13 @@ mod tests {
 
     #[test]
     fn strict_policy_is_byte_for_byte_the_reviewed_one() {
-        assert_eq!(bucket_policy(Profile::Strict, "ml", &key(), 43_260_000).render(), STRICT);
+        assert_eq!(bucket_policy(&wanted(BackEnd::Aws), &key()).render(), STRICT);
     }
 
     #[test]
     fn headerless_profile_denies_only_headers_that_are_sent_wrong() {
-        let text = bucket_policy(Profile::HeaderlessParts, "ml", &key(), 1).render();
-        let sids: Vec<_> = bucket_policy(Profile::HeaderlessParts, "ml", &key(), 1)
+        let text = bucket_policy(&wanted(BackEnd::Compatible), &key()).render();
+        let sids: Vec<_> = bucket_policy(&wanted(BackEnd::Compatible), &key())
             .statements()
             .iter()
             .map(|statement| statement.sid().as_str())
@@ -361,8 +372,8 @@ mod tests {
 
     #[test]
     fn every_statement_of_the_bucket_policy_denies_everyone() {
-        for profile in [Profile::Strict, Profile::HeaderlessParts] {
-            for statement in bucket_policy(profile, "ml", &key(), 1).statements() {
+        for back_end in [BackEnd::Aws, BackEnd::Compatible] {
+            for statement in bucket_policy(&wanted(back_end), &key()).statements() {
                 assert_eq!(statement.effect, Effect::Deny);
                 assert_eq!(statement.principal, Principal::Everyone(Star::Star));
                 assert!(Sid::BUCKET.contains(&statement.sid()));
@@ -373,7 +384,7 @@ mod tests {
     #[test]
     fn partition_of_the_key_is_the_partition_of_the_resources() {
         let china: KeyArn = "arn:aws-cn:kms:cn-north-1:123456789012:key/1".parse().unwrap();
-        let text = bucket_policy(Profile::Strict, "ml", &china, 1).render();
+        let text = bucket_policy(&wanted(BackEnd::Aws), &china).render();
         assert!(text.contains("arn:aws-cn:s3:::ml/*") && !text.contains("arn:aws:s3"));
     }
 

@@ -9,11 +9,17 @@ use serde::Serialize;
 
 use super::policy::{self, Document};
 
+mod key_arn;
+mod options;
+
+pub use self::key_arn::{InvalidKeyArn, KeyArn};
+pub use self::options::{AccessLog, ObjectLock, Options, Retention};
+
 /// Description of the key, word for word the one of the Pulumi program this service grew from.
 pub const KEY_DESCRIPTION: &str = "KMS key for S3 machine learning artifacts";
 /// Days between an explicit destruction of the key and its end (KMS allows 7 to 30).
 pub const DELETION_WINDOW_DAYS: i32 = 10;
-/// Days between two rotations of the key's material (KMS allows 90 to 2560).
+/// Days between two rotations of the key's material, unless the configuration says otherwise.
 pub const ROTATION_PERIOD_DAYS: i32 = 365;
 /// Days after which S3 itself aborts an unfinished multipart upload; longer than any upload session lives.
 pub const ABORT_UPLOADS_AFTER_DAYS: i32 = 7;
@@ -24,12 +30,12 @@ pub const DEFAULT_MAX_URL_LIFE: Duration = Duration::from_hours(12);
 /// Version of the desired state; an older binary never overwrites a newer one's.
 pub const SPEC_VERSION: u32 = 1;
 
-pub(super) const TAG_MANAGED_BY: &str = "managed-by";
-pub(super) const TAG_MANAGED_BY_US: &str = "strongroom";
-pub(super) const TAG_SPEC_VERSION: &str = "strongroom-spec-version";
-pub(super) const TAG_ALIAS: &str = "strongroom-alias";
-pub(super) const TAG_NONCE: &str = "strongroom-nonce";
-pub(super) const TAG_DELETION_WINDOW: &str = "deletion-window-days";
+pub(in crate::provision) const TAG_MANAGED_BY: &str = "managed-by";
+pub(in crate::provision) const TAG_MANAGED_BY_US: &str = "strongroom";
+pub(in crate::provision) const TAG_SPEC_VERSION: &str = "strongroom-spec-version";
+pub(in crate::provision) const TAG_ALIAS: &str = "strongroom-alias";
+pub(in crate::provision) const TAG_NONCE: &str = "strongroom-nonce";
+pub(in crate::provision) const TAG_DELETION_WINDOW: &str = "deletion-window-days";
 
 /// Age beyond a URL's own life at which the bucket policy calls a signature stale.
 const SIGNATURE_AGE_SLACK: Duration = Duration::from_mins(1);
@@ -49,7 +55,8 @@ pub enum Mode {
 }
 
 /// The kind of endpoint we talk to; it decides which settings are known there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum BackEnd {
     /// AWS S3 with AWS KMS.
     Aws,
@@ -60,13 +67,16 @@ pub enum BackEnd {
 }
 
 /// The form of the bucket policy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Profile {
     /// Every write must name `aws:kms` and our key; parts are judged by their upload's settings.
-    Strict,
-    /// Back ends that judge `UploadPart` by its own (missing) headers, SeaweedFS first of all: wrong headers are
-    /// denied, absent ones fall under the bucket's default key.
-    HeaderlessParts,
+    Explicit,
+    /// Wrong headers are denied, absent ones fall under the bucket's default key.
+    ///
+    /// For AWS services that write to the bucket (logs, replication), and for back ends that judge `UploadPart` by its
+    /// own missing headers, SeaweedFS first of all; these get a form of their own ([`policy::bucket_policy`]).
+    DefaultOk,
 }
 
 /// Which key to use.
@@ -93,6 +103,13 @@ pub struct Wanted {
     pub key: KeyWish,
     /// ARNs of the roles that may use the key through S3; empty: the key policy delegates to IAM.
     pub runtime_principals: Vec<String>,
+    /// ARNs of the roles that change the bucket or come in an emergency; only the perimeter and the VPC endpoint need
+    /// them, to leave a door open.
+    pub administrators: Vec<String>,
+    /// Days between two rotations of the key's material (KMS allows 90 to 2560); a brought key is never changed.
+    pub rotation_days: i32,
+    /// What only some want; all off by default.
+    pub options: Options,
     /// Longest life of a presigned URL; the policy's signature age follows it.
     pub max_url_life: Duration,
     /// Whether requests name the account that must own the bucket; [`BackEnd::checks_owner`] unless overridden.
@@ -102,22 +119,6 @@ pub struct Wanted {
     /// Over anything else the policy would lock everyone out, its own removal included.
     pub secure_transport: bool,
 }
-
-/// The ARN of a KMS key: `arn:{partition}:kms:{region}:{account}:key/{id}`.
-///
-/// Account and partition of everything else are taken from here.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct KeyArn {
-    text: String,
-    partition: String,
-    region: String,
-    account: String,
-}
-
-/// Why a text is not the ARN of a KMS key.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not the full ARN of a KMS key (arn:aws:kms:REGION:ACCOUNT:key/ID)")]
-pub struct InvalidKeyArn(String);
 
 /// The desired state of the bucket, complete: a pure function of [`Wanted`] and the key's ARN.
 #[derive(Debug, Clone)]
@@ -138,6 +139,8 @@ pub struct BucketSpec {
     pub policy: Document,
     /// Tags that must be there; others are left alone.
     pub tags: BTreeMap<String, String>,
+    /// What only some want.
+    pub options: Options,
     /// Whether default encryption also refuses keys that customers bring in headers (SSE-C).
     pub block_sse_c: bool,
     /// Whether the policy's demand for TLS can be met by this very service.
@@ -153,6 +156,8 @@ pub struct KeySpec {
     pub region: Option<String>,
     /// Tags that must be there.
     pub tags: BTreeMap<String, String>,
+    /// Days between two rotations.
+    pub rotation_days: i32,
     wanted: Wanted,
 }
 
@@ -192,8 +197,8 @@ impl BackEnd {
     /// The form of the bucket policy that this back end can live with.
     pub fn profile(self) -> Profile {
         match self {
-            Self::Aws | Self::Embedded => Profile::Strict,
-            Self::Compatible => Profile::HeaderlessParts,
+            Self::Aws | Self::Embedded => Profile::Explicit,
+            Self::Compatible => Profile::DefaultOk,
         }
     }
 
@@ -214,6 +219,9 @@ impl Wanted {
             back_end,
             profile: back_end.profile(),
             runtime_principals: Vec::new(),
+            administrators: Vec::new(),
+            rotation_days: ROTATION_PERIOD_DAYS,
+            options: Options::default(),
             max_url_life: DEFAULT_MAX_URL_LIFE,
             names_owner: back_end.checks_owner(),
             secure_transport: true,
@@ -233,76 +241,6 @@ pub fn default_alias(bucket: &str) -> String {
     format!("alias/{}", bucket.replace('.', "_"))
 }
 
-impl KeyArn {
-    /// `aws`, `aws-cn`, `aws-us-gov` …
-    pub fn partition(&self) -> &str {
-        &self.partition
-    }
-
-    /// Region of the key.
-    pub fn region(&self) -> &str {
-        &self.region
-    }
-
-    /// The twelve digits of the account that owns the key.
-    pub fn account(&self) -> &str {
-        &self.account
-    }
-
-    /// The whole ARN.
-    pub fn as_str(&self) -> &str {
-        &self.text
-    }
-
-    /// The ARN of another key id in the same region and account.
-    pub(super) fn sibling(&self, id: &str) -> Self {
-        let text = format!("arn:{}:kms:{}:{}:key/{id}", self.partition, self.region, self.account);
-        Self { text, ..self.clone() }
-    }
-}
-
-impl FromStr for KeyArn {
-    type Err = InvalidKeyArn;
-
-    fn from_str(text: &str) -> Result<Self, InvalidKeyArn> {
-        let invalid = || InvalidKeyArn(text.to_owned());
-        let mut parts = text.splitn(6, ':');
-        let mut next = || parts.next().filter(|part| !part.is_empty()).ok_or_else(invalid);
-        let (arn, partition, service, region, account, resource) =
-            (next()?, next()?, next()?, next()?, next()?, next()?);
-        let id = resource.strip_prefix("key/").ok_or_else(invalid)?;
-        let id_ok = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-        let account_ok = account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
-        if arn != "arn" || service != "kms" || !partition.starts_with("aws") || !id_ok || !account_ok {
-            return Err(invalid());
-        }
-        Ok(Self {
-            text: text.to_owned(),
-            partition: partition.to_owned(),
-            region: region.to_owned(),
-            account: account.to_owned(),
-        })
-    }
-}
-
-impl fmt::Display for KeyArn {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-impl fmt::Debug for KeyArn {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-impl Serialize for KeyArn {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.text)
-    }
-}
-
 impl BucketSpec {
     /// The bucket that `wanted` describes, encrypted under `key`.
     pub fn new(wanted: &Wanted, key: KeyArn) -> Self {
@@ -312,7 +250,8 @@ impl BucketSpec {
             back_end: wanted.back_end,
             profile: wanted.profile,
             owner: wanted.names_owner.then(|| key.account().to_owned()),
-            policy: policy::bucket_policy(wanted.profile, &wanted.bucket, &key, wanted.max_signature_age_ms()),
+            policy: policy::bucket_policy(wanted, &key),
+            options: wanted.options.clone(),
             tags: our_tags(),
             secure_transport: wanted.secure_transport,
             // The embedded endpoint refuses SSE-C altogether and does not know the setting.
@@ -335,6 +274,7 @@ impl KeySpec {
             // Elsewhere the KMS may stand apart from the S3 and call its region what it likes.
             region: wanted.back_end.checks_owner().then(|| wanted.region.clone()),
             tags,
+            rotation_days: wanted.rotation_days,
             wanted: wanted.clone(),
         }
     }
@@ -370,34 +310,6 @@ fn our_tags() -> BTreeMap<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const ARN: &str = "arn:aws-cn:kms:cn-north-1:123456789012:key/0f0f-1";
-
-    #[test]
-    fn key_arn_gives_partition_region_and_account() {
-        let arn: KeyArn = ARN.parse().unwrap();
-        assert_eq!((arn.partition(), arn.region(), arn.account()), ("aws-cn", "cn-north-1", "123456789012"));
-        assert_eq!(arn.to_string(), ARN);
-        assert_eq!(arn.sibling("x").as_str(), "arn:aws-cn:kms:cn-north-1:123456789012:key/x");
-    }
-
-    #[test]
-    fn whatever_is_not_a_full_key_arn_is_refused() {
-        for text in [
-            "",
-            "0f0f-1",
-            "alias/models",
-            "arn:aws:kms:eu-west-1:123456789012:alias/models",
-            "arn:aws:s3:eu-west-1:123456789012:key/1",
-            "arn:aws:kms::123456789012:key/1",
-            "arn:aws:kms:eu-west-1:12345:key/1",
-            "arn:aws:kms:eu-west-1:123456789012:key/",
-            "arn:aws:kms:eu-west-1:123456789012:key/a\"b",
-            "urn:aws:kms:eu-west-1:123456789012:key/1",
-        ] {
-            assert!(text.parse::<KeyArn>().is_err(), "{text}");
-        }
-    }
 
     #[test]
     fn alias_of_a_dotted_bucket_is_legal_and_unambiguous() {
