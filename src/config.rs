@@ -4,13 +4,17 @@
 //! keys (`s3_endpoint`, `STRONGROOM_S3_ENDPOINT`). Credentials and the region follow the standard `AWS_*` variables.
 //! All problems are reported at once, and an unknown key is a problem.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::provision::{KeyArn, Mode};
+use crate::provision::{KeyArn, Mode, Options, Profile};
+
+mod bucket_options;
+mod reader;
+
+use self::reader::{Reader, Value};
 
 const PREFIX: &str = "STRONGROOM_";
 const MIB: u64 = 1024 * 1024;
@@ -39,6 +43,10 @@ pub struct Config {
     pub kms_key_arn: Option<KeyArn>,
     /// `runtime_principals`: ARNs, separated by commas, that the key policy lets use the key.
     pub runtime_principals: Vec<String>,
+    /// What the bucket and its key are to have beyond that.
+    pub secured: Secured,
+    /// `watch_seconds`, 1 to 86,400, default 300: how often the running service looks at the bucket again.
+    pub watch: Duration,
     /// Bounds of what the service takes.
     pub limits: Limits,
     /// `log_format`, `text` (default) or `json`.
@@ -58,6 +66,9 @@ pub enum Storage {
         root_key_file: Option<PathBuf>,
         /// `identities_file`: more callers of the embedded S3 and KMS than its administrator.
         identities_file: Option<PathBuf>,
+        /// `embedded_identity`: access key of the one among these that the service itself uses, instead of the
+        /// administrator; provisioning stays with the administrator.
+        identity: Option<String>,
     },
     /// S3 and KMS somewhere else.
     S3 {
@@ -72,6 +83,20 @@ pub enum Storage {
         /// `provision_role_arn`: assumed for provisioning only.
         provision_role_arn: Option<String>,
     },
+}
+
+/// What the operator decides about the bucket and its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Secured {
+    /// `policy_profile`, `explicit` or `default_ok`; the back end decides when it is not set.
+    pub profile: Option<Profile>,
+    /// `admin_principals`: ARNs, separated by commas, that change the bucket or come in an emergency.
+    pub administrators: Vec<String>,
+    /// `key_rotation_days`, 90 to 2,560, default 365.
+    pub rotation_days: i32,
+    /// `perimeter`, `vpc_endpoint`, `object_lock_mode` and `object_lock_days`, `access_log_bucket` and
+    /// `access_log_prefix`, `event_bridge`, `cors_origins`, `intelligent_tiering`.
+    pub options: Options,
 }
 
 /// The form of the log on standard error.
@@ -168,221 +193,6 @@ pub fn from_sources(
         reader.values.insert((*key).to_owned(), Value { text: value.clone(), source });
     }
     reader.finish()
-}
-
-struct Value {
-    text: String,
-    /// Where it was said, for the message.
-    source: String,
-}
-
-/// Takes values out by key, and collects what is wrong.
-#[derive(Default)]
-struct Reader {
-    values: BTreeMap<String, Value>,
-    problems: Vec<Problem>,
-}
-
-impl Reader {
-    fn add_file(&mut self, text: &str) {
-        let table: toml::Table = match text.parse() {
-            Ok(table) => table,
-            Err(error) => {
-                self.problem(format!("the configuration file is not TOML: {error}"));
-                return;
-            }
-        };
-        for (key, value) in table {
-            let text = match value {
-                toml::Value::String(text) => text,
-                toml::Value::Integer(number) => number.to_string(),
-                toml::Value::Boolean(flag) => flag.to_string(),
-                toml::Value::Array(items) => items.iter().filter_map(toml::Value::as_str).collect::<Vec<_>>().join(","),
-                toml::Value::Float(_) | toml::Value::Datetime(_) | toml::Value::Table(_) => {
-                    self.problem(format!("`{key}` in the file is neither text, whole number, true/false nor list"));
-                    continue;
-                }
-            };
-            let source = format!("`{key}` in the file");
-            self.values.insert(key, Value { text, source });
-        }
-    }
-
-    fn problem(&mut self, text: String) {
-        self.problems.push(Problem(text));
-    }
-
-    fn text(&mut self, key: &str) -> Option<String> {
-        self.values.remove(key).map(|value| value.text).filter(|text| !text.is_empty())
-    }
-
-    fn parsed<T>(&mut self, key: &str, what: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
-        let value = self.values.remove(key).filter(|value| !value.text.is_empty())?;
-        let parsed = parse(&value.text);
-        if parsed.is_none() {
-            self.problem(format!("{} must be {what}, not {:?}", value.source, value.text));
-        }
-        parsed
-    }
-
-    fn number(&mut self, key: &str, range: std::ops::RangeInclusive<u64>, default: u64) -> u64 {
-        let what = format!("a whole number from {} to {}", range.start(), range.end());
-        self.parsed(key, &what, |text| text.parse().ok().filter(|n| range.contains(n))).unwrap_or(default)
-    }
-
-    fn address(&mut self, key: &str, default: &str) -> SocketAddr {
-        let parsed = self.parsed(key, "an address and a port, such as 127.0.0.1:8080", |text| text.parse().ok());
-        parsed.unwrap_or_else(|| default.parse().expect("the defaults are addresses"))
-    }
-
-    fn url(&mut self, key: &str) -> Option<String> {
-        self.parsed(key, "a URL that starts with http:// or https:// and has no path", |text| {
-            let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"))?;
-            let host = rest.trim_end_matches('/');
-            (!host.is_empty() && !host.contains(['/', '?', '#', '@', ' ']))
-                .then(|| text.trim_end_matches('/').to_owned())
-        })
-    }
-
-    fn finish(mut self) -> Result<Config, InvalidConfig> {
-        let data_dir = PathBuf::from(self.text("data_dir").unwrap_or_else(|| "./strongroom-data".to_owned()));
-        let listen = self.address("listen", "127.0.0.1:8080");
-        let behind_tls_proxy = self.flag("behind_tls_proxy");
-        if !listen.ip().is_loopback() && !behind_tls_proxy {
-            self.problem(format!(
-                "listening on {listen} would send tokens over the network in the clear: listen on 127.0.0.1, or say \
-                 --behind-tls-proxy when a proxy ends TLS in front"
-            ));
-        }
-        let is_s3 = self
-            .parsed("storage", "embedded or s3", |text| match text {
-                "embedded" => Some(false),
-                "s3" => Some(true),
-                _ => None,
-            })
-            .unwrap_or(false);
-        let storage = if is_s3 { self.s3() } else { self.embedded() };
-        let bucket = self.bucket(is_s3);
-        let default = if is_s3 { Mode::Create } else { Mode::Repair };
-        let provision =
-            self.parsed("provision", "create, repair, verify or off", |text| text.parse().ok()).unwrap_or(default);
-        let database_url =
-            self.parsed("database_url", "sqlite:PATH", |text| text.starts_with("sqlite:").then(|| text.to_owned()));
-        let kms_key_arn =
-            self.parsed("kms_key_arn", "a full key ARN (arn:aws:kms:REGION:ACCOUNT:key/ID)", |text| text.parse().ok());
-        let runtime_principals = self
-            .parsed("runtime_principals", "IAM role or user ARNs, separated by commas", |text| {
-                let items: Vec<String> = text.split(',').map(|item| item.trim().to_owned()).collect();
-                items.iter().all(|item| item.starts_with("arn:") && item.contains(":iam:")).then_some(items)
-            })
-            .unwrap_or_default();
-        let limits = self.limits();
-        let log_format = self
-            .parsed("log_format", "text or json", |text| match text {
-                "text" => Some(LogFormat::Text),
-                "json" => Some(LogFormat::Json),
-                _ => None,
-            })
-            .unwrap_or(LogFormat::Text);
-        let log_filter = self.text("log");
-        let mut problems = self.problems;
-        problems.extend(self.values.values().map(|value| {
-            Problem(format!(
-                "{} is not a setting of Strongroom with this storage; see docs/OPERATIONS.md",
-                value.source
-            ))
-        }));
-        if !problems.is_empty() {
-            return Err(InvalidConfig(problems));
-        }
-        Ok(Config {
-            listen,
-            behind_tls_proxy,
-            data_dir,
-            database_url,
-            storage,
-            bucket,
-            provision,
-            kms_key_arn,
-            runtime_principals,
-            limits,
-            log_format,
-            log_filter,
-        })
-    }
-
-    fn flag(&mut self, key: &str) -> bool {
-        let parsed = self.parsed(key, "true or false", |text| match text {
-            "true" | "1" => Some(true),
-            "false" | "0" => Some(false),
-            _ => None,
-        });
-        parsed.unwrap_or(false)
-    }
-
-    fn embedded(&mut self) -> Storage {
-        let listen = self.address("embedded_listen", "127.0.0.1:8081");
-        if !listen.ip().is_loopback() {
-            self.problem(format!("the embedded store listens on a loopback address only, not on {listen}"));
-        }
-        let root_key_file = self.text("root_key_file").map(PathBuf::from);
-        Storage::Embedded { listen, root_key_file, identities_file: self.text("identities_file").map(PathBuf::from) }
-    }
-
-    fn s3(&mut self) -> Storage {
-        Storage::S3 {
-            endpoint: self.url("s3_endpoint"),
-            public_endpoint: self.url("s3_public_endpoint"),
-            kms_endpoint: self.url("kms_endpoint"),
-            ca_file: self.text("ca_file").map(PathBuf::from),
-            provision_role_arn: self.parsed("provision_role_arn", "a role ARN", |text| {
-                (text.starts_with("arn:") && text.contains(":role/")).then(|| text.to_owned())
-            }),
-        }
-    }
-
-    fn bucket(&mut self, is_s3: bool) -> String {
-        let rule = "a bucket name: 3 to 63 of a-z 0-9 . -, starting and ending with a letter or digit";
-        let given = self.values.contains_key("bucket");
-        let bucket = self.parsed("bucket", rule, |text| {
-            let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-');
-            let edge = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-            let bytes = text.as_bytes();
-            let ok = (3..=63).contains(&bytes.len())
-                && bytes.iter().all(|b| allowed(*b))
-                && edge(bytes.first().copied())
-                && edge(bytes.last().copied())
-                && !text.contains("..");
-            ok.then(|| text.to_owned())
-        });
-        match bucket {
-            Some(bucket) => bucket,
-            None if is_s3 && !given => {
-                self.problem("STRONGROOM_BUCKET (or --bucket) is required when the storage is s3".to_owned());
-                String::new()
-            }
-            None => "strongroom".to_owned(),
-        }
-    }
-
-    fn limits(&mut self) -> Limits {
-        let seconds = Duration::from_secs;
-        let limits = Limits {
-            upload_memory: self.number("upload_memory_mib", 64..=65_536, 64) * MIB,
-            file_bytes: self.number("max_file_mib", 1..=640_000, 640_000) * MIB,
-            files: usize::try_from(self.number("max_files", 1..=100_000, 10_000)).unwrap_or(usize::MAX),
-            uploads: usize::try_from(self.number("max_uploads", 1..=10_000, 64)).unwrap_or(usize::MAX),
-            body_idle: seconds(self.number("body_idle_seconds", 1..=3_600, 60)),
-            min_upload_rate: self.number("min_upload_kib_per_second", 0..=1_048_576, 16) * 1024,
-            memory_wait: seconds(self.number("memory_wait_seconds", 1..=3_600, 60)),
-            download_url_life: seconds(self.number("download_url_seconds", 60..=43_200, 900)),
-            max_download_url_life: seconds(self.number("max_download_url_seconds", 60..=43_200, 43_200)),
-        };
-        if limits.download_url_life > limits.max_download_url_life {
-            self.problem("download_url_seconds is larger than max_download_url_seconds".to_owned());
-        }
-        limits
-    }
 }
 
 impl Config {

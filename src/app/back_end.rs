@@ -112,7 +112,7 @@ impl BackEnd {
     async fn start_embedded(config: &Config) -> Result<Self, BackEndError> {
         let mut settings = embedded_aws::Config::new(DataDir::embedded(&config.data_dir));
         EMBEDDED_REGION.clone_into(&mut settings.region);
-        if let Storage::Embedded { listen, root_key_file, identities_file } = &config.storage {
+        if let Storage::Embedded { listen, root_key_file, identities_file, .. } = &config.storage {
             settings.listen = *listen;
             settings.root_key_file.clone_from(root_key_file);
             settings.identities_file.clone_from(identities_file);
@@ -189,6 +189,15 @@ impl BackEnd {
             wanted.key = KeyWish::Brought(arn.clone());
         }
         wanted.runtime_principals.clone_from(&config.runtime_principals);
+        wanted.profile = config.secured.profile.unwrap_or(wanted.profile);
+        wanted.administrators.clone_from(&config.secured.administrators);
+        if let Storage::S3 { provision_role_arn: Some(role), .. } = &config.storage
+            && !wanted.administrators.is_empty()
+        {
+            wanted.administrators.push(role.clone());
+        }
+        wanted.rotation_days = config.secured.rotation_days;
+        wanted.options.clone_from(&config.secured.options);
         wanted.max_url_life = config.limits.max_download_url_life;
         // No network is crossed on loopback of the embedded store.
         let over_tls = |endpoint: &Option<String>| endpoint.as_ref().is_none_or(|url| url.starts_with("https://"));
@@ -201,6 +210,16 @@ impl BackEnd {
             s3: self.provisioning.control_client(),
             kms: self.provisioning.kms_client(),
             anonymous: Some(self.provisioning.anonymous_client()),
+        }
+    }
+
+    /// What the service itself sees and may do, with the role that serves: for the watch, and for the writes that must
+    /// be refused, which prove nothing when IAM alone refuses them.
+    pub(super) fn serving_clients(&self) -> Clients {
+        Clients {
+            s3: self.common.control_client(),
+            kms: self.common.kms_client(),
+            anonymous: Some(self.common.anonymous_client()),
         }
     }
 

@@ -65,7 +65,8 @@ pub(super) async fn secure(
         Err(error) => return Err(error),
     };
     if config.provision != Mode::Off {
-        findings.extend(provision::probe(&clients, &provisioned.spec, provision::POLICY_SETTLING).await);
+        findings
+            .extend(provision::probe(&back_end.serving_clients(), &provisioned.spec, provision::POLICY_SETTLING).await);
         refuse_if_unsafe(&findings)?;
     }
     gate.judge(&findings);
