@@ -78,7 +78,7 @@ fn greeting(config: &Config, service: &Service) -> String {
     let token = config.data_dir.join("admin-token").display().to_string();
     let mut lines: Vec<String> = service.changes.iter().map(|change| format!("secured: {change}")).collect();
     lines.extend(service.remarks.iter().map(|remark| format!("note: {remark}")));
-    lines.push(bucket::text(&service.outputs).trim_end().to_owned());
+    lines.push(bucket::outputs_text(&service.outputs).trim_end().to_owned());
     if matches!(config.storage, Storage::Embedded { .. }) {
         lines.push(format!("data           {}", config.data_dir.display()));
     }
