@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use aws_sdk_s3::operation::RequestId;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::display::DisplayErrorContext;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+
+use super::journal::Clock;
 
 /// Longest wait for one call, SDK retries included.
 const CALL_LIMIT: Duration = Duration::from_mins(1);
@@ -182,7 +185,7 @@ impl Fault {
     }
 }
 
-/// Awaits one SDK call, for at most a minute.
+/// Awaits one SDK call, for at most a minute, and enters it in the journal.
 ///
 /// The SDK's futures are 20 KiB each; boxed here, none of them grows the futures of those who call.
 pub(super) fn call<T, E>(
@@ -190,15 +193,43 @@ pub(super) fn call<T, E>(
     sent: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
 ) -> impl Future<Output = Result<T, Fault>>
 where
+    T: RequestId,
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
-    let sent = Box::pin(sent);
-    async move {
-        match tokio::time::timeout(CALL_LIMIT, sent).await {
-            Ok(answer) => answer.map_err(|error| Fault::new(operation, error)),
-            Err(_) => Err(Fault::timeout(operation)),
-        }
+    answered(operation, Box::pin(sent), |answer| answer.request_id())
+}
+
+/// As [`call`], for the next page of a list; `None` after the last.
+pub(super) fn page<T, E>(
+    operation: &'static str,
+    next: impl Future<Output = Option<Result<T, SdkError<E, HttpResponse>>>>,
+) -> impl Future<Output = Result<Option<T>, Fault>>
+where
+    T: RequestId,
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    let next = Box::pin(async { next.await.transpose() });
+    answered(operation, next, |page| page.as_ref().and_then(RequestId::request_id))
+}
+
+async fn answered<T, E>(
+    operation: &'static str,
+    sent: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+    request_id: impl Fn(&T) -> Option<&str>,
+) -> Result<T, Fault>
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    let clock = Clock::start();
+    let answer = match tokio::time::timeout(CALL_LIMIT, sent).await {
+        Ok(answer) => answer.map_err(|error| Fault::new(operation, error)),
+        Err(_) => Err(Fault::timeout(operation)),
+    };
+    match &answer {
+        Ok(answer) => clock.answered(operation, request_id(answer)),
+        Err(fault) => clock.failed(fault),
     }
+    answer
 }
 
 #[cfg(test)]

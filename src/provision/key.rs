@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_sdk_kms::types::{KeyManagerType, KeySpec as KmsKeySpec, KeyState, KeyUsageType};
 
 use super::compare::same_meaning;
-use super::fault::{Fault, Meaning, call};
+use super::fault::{Fault, Meaning, call, page};
 use super::observe::{Observed, Setting};
-use super::patience::patiently;
+use super::Clients;
 use super::policy::delegating_key_policy;
 use super::spec::{KEY_DESCRIPTION, KeyArn, KeySpec, KeyWish, TAG_MANAGED_BY, TAG_MANAGED_BY_US};
 
@@ -95,21 +95,21 @@ impl KeyFacts {
 }
 
 /// Asks KMS for the wanted key, and for a left-over one when there is none.
-pub async fn observe_key(kms: &aws_sdk_kms::Client, spec: &KeySpec) -> ObservedKey {
+pub async fn observe_key(clients: &Clients, spec: &KeySpec) -> ObservedKey {
     let id = match &spec.wish {
         KeyWish::Alias(alias) => alias.as_str(),
         KeyWish::Brought(arn) => arn.as_str(),
     };
-    match facts(kms, id).await {
+    match facts(clients, id, Fault::passes_on_read).await {
         Ok(facts) => ObservedKey::Present(Box::new(facts)),
-        Err(fault) if fault.meaning() == Meaning::Absent => ObservedKey::Absent { orphan: orphan(kms, spec).await },
+        Err(fault) if fault.meaning() == Meaning::Absent => ObservedKey::Absent { orphan: orphan(clients, spec).await },
         Err(fault) => ObservedKey::Unreadable(fault.to_string()),
     }
 }
 
 /// Looks at a key that exists for sure, waiting a while for KMS to know it.
-pub(super) async fn observe_known(kms: &aws_sdk_kms::Client, arn: &KeyArn) -> ObservedKey {
-    match patiently(|| facts(kms, arn.as_str()), Fault::passes_on_key).await {
+pub(super) async fn observe_known(clients: &Clients, arn: &KeyArn) -> ObservedKey {
+    match facts(clients, arn.as_str(), Fault::passes_on_key).await {
         Ok(facts) => ObservedKey::Present(Box::new(facts)),
         Err(fault) => ObservedKey::Unreadable(fault.to_string()),
     }
@@ -160,7 +160,7 @@ pub(super) async fn aliases(kms: &aws_sdk_kms::Client, id: &str) -> Result<Vec<S
     let mut pages = kms.list_aliases().key_id(id).limit(PAGE).into_paginator().send();
     let mut names = Vec::new();
     for _ in 0..DETAIL_PAGES {
-        let Some(page) = call("ListAliases", async { pages.next().await.transpose() }).await? else { break };
+        let Some(page) = page("ListAliases", pages.next()).await? else { break };
         names.extend(page.aliases().iter().filter_map(|alias| alias.alias_name()).map(str::to_owned));
     }
     Ok(names)
@@ -171,7 +171,7 @@ pub(super) async fn tags(kms: &aws_sdk_kms::Client, id: &str) -> Result<BTreeMap
     let mut pages = kms.list_resource_tags().key_id(id).limit(50).into_paginator().send();
     let mut tags = BTreeMap::new();
     for _ in 0..DETAIL_PAGES {
-        let Some(page) = call("ListResourceTags", async { pages.next().await.transpose() }).await? else { break };
+        let Some(page) = page("ListResourceTags", pages.next()).await? else { break };
         tags.extend(page.tags().iter().map(|tag| (tag.tag_key().to_owned(), tag.tag_value().to_owned())));
     }
     Ok(tags)
@@ -203,7 +203,7 @@ async fn orphan(kms: &aws_sdk_kms::Client, spec: &KeySpec) -> Option<KeyArn> {
     let mut pages = kms.list_keys().limit(PAGE).into_paginator().send();
     let mut oldest: Option<KeyFacts> = None;
     for _ in 0..ORPHAN_PAGES {
-        let page = match call("ListKeys", async { pages.next().await.transpose() }).await {
+        let page = match page("ListKeys", pages.next()).await {
             Ok(Some(page)) => page,
             Ok(None) => break,
             Err(fault) => {

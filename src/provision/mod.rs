@@ -13,6 +13,7 @@ pub mod compare;
 mod fault;
 pub mod finding;
 pub mod gate;
+pub mod journal;
 pub mod key;
 pub mod observe;
 mod patience;
