@@ -1,6 +1,7 @@
 //! The object store and KMS: inside this process, in a running server, or elsewhere.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use aws_config::Region;
 use aws_config::sts::AssumeRoleProvider;
@@ -12,7 +13,7 @@ use super::aws::{self, Common};
 use super::data_dir::{self, DataDir, DataDirError};
 use crate::config::{Config, Storage};
 pub use crate::provision::Outputs;
-use crate::provision::{self, BackEnd as Kind, Clients, KeyWish, Mode, ProvisionError, Wanted};
+use crate::provision::{self, BackEnd as Kind, Clients, KeyWish, Mode, Patience, ProvisionError, Wanted};
 use crate::store::Reach;
 
 /// Why there is no object store to talk to.
@@ -24,6 +25,9 @@ pub enum BackEndError {
     /// Its credentials.
     #[error("the credentials of the embedded store cannot be read")]
     Credentials(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The identity that the service is to use.
+    #[error("embedded_identity cannot be used: it must be the access key of one of identities_file")]
+    Identity(#[source] Box<embedded_aws::IdentityError>),
     /// The data directory.
     #[error(transparent)]
     DataDir(#[from] DataDirError),
@@ -73,6 +77,9 @@ enum Public {
     No,
 }
 
+/// How long a look at a bucket that is in use waits for a throttled answer; the next look comes soon.
+const LOOKING: Patience = Patience::of(Duration::from_secs(20));
+
 const EMBEDDED_REGION: &str = "us-east-1";
 
 impl BackEnd {
@@ -103,7 +110,7 @@ impl BackEnd {
                 let endpoint = data_dir::recorded_endpoint(&path).ok_or(DataDirError::InUse(path))?;
                 let credentials = embedded_aws::Credentials::read(&DataDir::embedded(&config.data_dir))
                     .map_err(|error| BackEndError::Credentials(error.into()))?;
-                Ok((Self::embedded(None, &endpoint, &credentials)?, None))
+                Ok((Self::embedded(config, None, &endpoint, &credentials)?, None))
             }
             Err(error) => Err(error.into()),
         }
@@ -120,26 +127,36 @@ impl BackEnd {
         let embedded = EmbeddedAws::start(settings).await.map_err(|error| BackEndError::Embedded(Box::new(error)))?;
         let endpoint = format!("http://{}", embedded.addr());
         let credentials = embedded.credentials().clone();
-        Self::embedded(Some(embedded), &endpoint, &credentials)
+        Self::embedded(config, Some(embedded), &endpoint, &credentials)
     }
 
+    /// Provisioning is done by the administrator, also when the service itself has an identity of its own.
     fn embedded(
+        config: &Config,
         embedded: Option<EmbeddedAws>,
         endpoint: &str,
-        credentials: &embedded_aws::Credentials,
+        administrator: &embedded_aws::Credentials,
     ) -> Result<Self, BackEndError> {
         let (http, direct) = aws::http_client(None)?;
         let port = endpoint.rsplit(':').next().and_then(|port| port.parse().ok());
-        let keys = Credentials::new(credentials.access_key(), credentials.secret_key(), None, None, "embedded");
-        let common = Common {
+        let keys = |pair: &embedded_aws::Credentials| {
+            let keys = Credentials::new(pair.access_key(), pair.secret_key(), None, None, "embedded");
+            SharedCredentialsProvider::new(keys)
+        };
+        let provisioning = Common {
             region: EMBEDDED_REGION.to_owned(),
-            credentials: SharedCredentialsProvider::new(keys),
+            credentials: keys(administrator),
             http,
             s3_endpoint: Some(endpoint.to_owned()),
             kms_endpoint: Some(endpoint.to_owned()),
         };
+        let mut common = provisioning.clone();
+        if let Storage::Embedded { identity: Some(access_key), identities_file: Some(file), .. } = &config.storage {
+            let own = embedded_aws::Credentials::of(file, access_key);
+            common.credentials = keys(&own.map_err(|error| BackEndError::Identity(Box::new(error)))?);
+        }
         let public = port.map_or(Public::No, Public::Loopback);
-        Ok(Self { embedded, provisioning: common.clone(), common, direct, kind: Kind::Embedded, public })
+        Ok(Self { embedded, provisioning, common, direct, kind: Kind::Embedded, public })
     }
 
     async fn elsewhere(config: &Config) -> Result<Self, BackEndError> {
@@ -210,6 +227,7 @@ impl BackEnd {
             s3: self.provisioning.control_client(),
             kms: self.provisioning.kms_client(),
             anonymous: Some(self.provisioning.anonymous_client()),
+            patience: Patience::default(),
         }
     }
 
@@ -220,6 +238,7 @@ impl BackEnd {
             s3: self.common.control_client(),
             kms: self.common.kms_client(),
             anonymous: Some(self.common.anonymous_client()),
+            patience: LOOKING,
         }
     }
 

@@ -8,9 +8,9 @@ use aws_sdk_s3::types::{
     ServerSideEncryptionConfiguration, ServerSideEncryptionRule, Tag, Tagging, VersioningConfiguration,
 };
 
+use super::Clients;
 use super::change::Change;
 use super::fault::{Fault, Meaning, call};
-use super::patience::patiently;
 use super::spec::{BackEnd, BucketSpec};
 
 /// The region whose name must not be sent: it is what a missing location means.
@@ -80,12 +80,12 @@ impl ApplyError {
 
 /// Makes one change to the bucket; a change to the key is left alone.
 ///
-/// Conflicts and slow propagation are waited out, for at most two and a half minutes.
+/// Conflicts, throttling, lost answers and slow propagation are waited out, for as long as the clients' patience.
 ///
 /// # Errors
 /// Whatever the back end finally says, but for settings it does not know.
-pub async fn apply_bucket(s3: &aws_sdk_s3::Client, spec: &BucketSpec, change: &Change) -> Result<Applied, ApplyError> {
-    match patiently(|| put(s3, spec, change), Fault::passes_on_bucket).await {
+pub async fn apply_bucket(clients: &Clients, spec: &BucketSpec, change: &Change) -> Result<Applied, ApplyError> {
+    match clients.patience.outwait(|| put(&clients.s3, spec, change), Fault::passes_on_bucket).await {
         Ok(()) => Ok(Applied::Done),
         Err(fault) => judge(spec, change, fault),
     }

@@ -5,17 +5,17 @@ use std::collections::BTreeMap;
 use aws_sdk_kms::config::retry::RetryConfig;
 use aws_sdk_kms::types::{KeySpec as KmsKeySpec, KeyUsageType, Tag};
 
+use super::Clients;
 use super::apply::{Applied, ApplyError};
 use super::change::Change;
 use super::fault::{Fault, Meaning, call};
 use super::key::{aliases, facts, tags};
-use super::patience::patiently;
 use super::spec::{DELETION_WINDOW_DAYS, KEY_DESCRIPTION, KeyArn, KeySpec, ROTATION_PERIOD_DAYS, TAG_NONCE};
 
 /// One run's work on the key: which key it works on, and which one it made itself.
 #[derive(Debug)]
 pub struct KeyRun<'a> {
-    kms: &'a aws_sdk_kms::Client,
+    clients: &'a Clients,
     spec: &'a KeySpec,
     /// The key that further changes apply to, once it is known.
     key: Option<KeyArn>,
@@ -32,8 +32,8 @@ struct Made {
 
 impl<'a> KeyRun<'a> {
     /// A run that works on `key`, when there is one already.
-    pub fn new(kms: &'a aws_sdk_kms::Client, spec: &'a KeySpec, key: Option<KeyArn>) -> Self {
-        Self { kms, spec, key, made: None }
+    pub fn new(clients: &'a Clients, spec: &'a KeySpec, key: Option<KeyArn>) -> Self {
+        Self { clients, spec, key, made: None }
     }
 
     /// The key this run works on.
@@ -76,6 +76,7 @@ impl<'a> KeyRun<'a> {
     async fn create(&mut self) -> Result<Applied, Fault> {
         let nonce = ulid::Ulid::generate().to_string();
         let mut request = self
+            .clients
             .kms
             .create_key()
             .description(KEY_DESCRIPTION)
@@ -104,15 +105,16 @@ impl<'a> KeyRun<'a> {
     /// Gives the key its alias. The alias is the lock: whoever makes it first has made the key.
     async fn name(&mut self, alias: &str, left_over: Option<KeyArn>) -> Result<Applied, Fault> {
         let Some(target) = left_over.or_else(|| self.key.clone()) else { return Ok(Applied::Superseded) };
-        let request = self.kms.create_alias().alias_name(alias).target_key_id(target.as_str());
-        match patiently(|| call("CreateAlias", request.clone().send()), Fault::passes_on_key).await {
+        let request = self.clients.kms.create_alias().alias_name(alias).target_key_id(target.as_str());
+        match self.clients.patience.outwait(|| call("CreateAlias", request.clone().send()), Fault::passes_on_key).await
+        {
             Ok(_) => {
                 self.key = Some(target);
                 self.made = None;
                 Ok(Applied::Done)
             }
             Err(fault) if fault.has_code("AlreadyExistsException") => {
-                let winner = patiently(|| facts(self.kms, alias), Fault::passes_on_key).await?.arn;
+                let winner = facts(self.clients, alias, Fault::passes_on_key).await?.arn;
                 if winner == target {
                     // A retry of our own, whose first answer was lost.
                     self.key = Some(target);
@@ -135,14 +137,18 @@ impl<'a> KeyRun<'a> {
     /// A key that cannot be judged stays: it costs a dollar a month, a wrong deletion costs the data.
     async fn dispose(&self, made: &Made) {
         let id = made.arn.as_str();
-        let ours = tags(self.kms, id).await.is_ok_and(|tags| tags.get(TAG_NONCE) == Some(&made.nonce));
-        let nameless = aliases(self.kms, id).await.is_ok_and(|names| names.is_empty());
+        let Clients { kms, patience, .. } = self.clients;
+        let tags = patience.outwait(|| tags(kms, id), Fault::passes_on_key).await;
+        let ours = tags.is_ok_and(|tags| tags.get(TAG_NONCE) == Some(&made.nonce));
+        let names = patience.outwait(|| aliases(kms, id), Fault::passes_on_key).await;
+        let nameless = names.is_ok_and(|names| names.is_empty());
         if !(ours && nameless) {
             tracing::warn!(key = %made.arn, "lost the race for the key, and leave ours as it is: it cannot be proven unused");
             return;
         }
-        let request = self.kms.schedule_key_deletion().key_id(id).pending_window_in_days(DELETION_WINDOW_DAYS);
-        if let Err(fault) = call("ScheduleKeyDeletion", request.send()).await {
+        let request = kms.schedule_key_deletion().key_id(id).pending_window_in_days(DELETION_WINDOW_DAYS);
+        let schedule = || call("ScheduleKeyDeletion", request.clone().send());
+        if let Err(fault) = patience.outwait(schedule, Fault::passes_on_key).await {
             tracing::warn!(key = %made.arn, %fault, "lost the race for the key, and could not schedule the deletion of ours");
         } else {
             tracing::info!(key = %made.arn, "lost the race for the key; ours was never used and will be deleted");
@@ -152,15 +158,18 @@ impl<'a> KeyRun<'a> {
     async fn tag(&self, wanted: &BTreeMap<String, String>) -> Result<Applied, Fault> {
         let Some(key) = &self.key else { return Ok(Applied::Superseded) };
         let wanted = wanted.iter().map(|(name, value)| tag(name, value)).collect();
-        let request = self.kms.tag_resource().key_id(key.as_str()).set_tags(Some(wanted));
-        patiently(|| call("TagResource", request.clone().send()), Fault::passes_on_key).await?;
+        let request = self.clients.kms.tag_resource().key_id(key.as_str()).set_tags(Some(wanted));
+        self.clients.patience.outwait(|| call("TagResource", request.clone().send()), Fault::passes_on_key).await?;
         Ok(Applied::Done)
     }
 
     async fn describe(&self) -> Result<Applied, Fault> {
         let Some(key) = &self.key else { return Ok(Applied::Superseded) };
-        let request = self.kms.update_key_description().key_id(key.as_str()).description(KEY_DESCRIPTION);
-        patiently(|| call("UpdateKeyDescription", request.clone().send()), Fault::passes_on_key).await?;
+        let request = self.clients.kms.update_key_description().key_id(key.as_str()).description(KEY_DESCRIPTION);
+        self.clients
+            .patience
+            .outwait(|| call("UpdateKeyDescription", request.clone().send()), Fault::passes_on_key)
+            .await?;
         Ok(Applied::Done)
     }
 
@@ -168,15 +177,20 @@ impl<'a> KeyRun<'a> {
     async fn put_policy(&self) -> Result<Applied, Fault> {
         let Some(key) = &self.key else { return Ok(Applied::Superseded) };
         let Some(policy) = self.spec.policy(key) else { return Ok(Applied::Done) };
-        let request = self.kms.put_key_policy().key_id(key.as_str()).policy_name("default").policy(policy.render());
-        patiently(|| call("PutKeyPolicy", request.clone().send()), Fault::passes_on_key).await?;
+        let request =
+            self.clients.kms.put_key_policy().key_id(key.as_str()).policy_name("default").policy(policy.render());
+        self.clients.patience.outwait(|| call("PutKeyPolicy", request.clone().send()), Fault::passes_on_key).await?;
         Ok(Applied::Done)
     }
 
     async fn rotate(&self) -> Result<Applied, Fault> {
         let Some(key) = &self.key else { return Ok(Applied::Superseded) };
-        let request = self.kms.enable_key_rotation().key_id(key.as_str()).rotation_period_in_days(ROTATION_PERIOD_DAYS);
-        patiently(|| call("EnableKeyRotation", request.clone().send()), Fault::passes_on_key).await?;
+        let request =
+            self.clients.kms.enable_key_rotation().key_id(key.as_str()).rotation_period_in_days(ROTATION_PERIOD_DAYS);
+        self.clients
+            .patience
+            .outwait(|| call("EnableKeyRotation", request.clone().send()), Fault::passes_on_key)
+            .await?;
         Ok(Applied::Done)
     }
 }

@@ -29,6 +29,8 @@ pub struct Fault {
     pub bucket_region: Option<String>,
     /// The server's id of the request, for a support case.
     pub request_id: Option<String>,
+    /// Whether the connection failed or the time was up: the call may have had its effect all the same.
+    pub interrupted: bool,
 }
 
 /// What the failure of a *read* means for the setting that was read.
@@ -74,6 +76,20 @@ const UNSUPPORTED: [&str; 6] = [
     "UnknownOperationException",
 ];
 
+/// Codes by which AWS says "not now", whatever the status.
+const BUSY: [&str; 10] = [
+    "SlowDown",
+    "ServiceUnavailable",
+    "InternalError",
+    "RequestTimeout",
+    "Throttling",
+    "ThrottlingException",
+    "RequestLimitExceeded",
+    "TooManyRequestsException",
+    "DependencyTimeoutException",
+    "KMSInternalException",
+];
+
 impl Fault {
     pub(super) fn new<E>(operation: &'static str, error: SdkError<E, HttpResponse>) -> Self
     where
@@ -86,6 +102,12 @@ impl Fault {
             status: response.map(|response| response.status().as_u16()),
             bucket_region: header("x-amz-bucket-region"),
             request_id: header("x-amz-request-id").or_else(|| header("x-amzn-requestid")),
+            interrupted: match &error {
+                SdkError::TimeoutError(_) => true,
+                SdkError::DispatchFailure(failed) => failed.is_io() || failed.is_timeout(),
+                SdkError::ResponseError(broken) => broken.raw().status().is_success(),
+                _ => false,
+            },
             code: error.as_service_error().and_then(ProvideErrorMetadata::code).map(str::to_owned),
             message: match error.as_service_error() {
                 Some(service) => service.message().unwrap_or_default().to_owned(),
@@ -102,6 +124,7 @@ impl Fault {
             message: format!("no answer within {} seconds", CALL_LIMIT.as_secs()),
             bucket_region: None,
             request_id: None,
+            interrupted: true,
         }
     }
 
@@ -138,31 +161,36 @@ impl Fault {
         }
     }
 
+    /// Whether the server has too much to do, or trouble of its own.
+    pub(super) fn busy(&self) -> bool {
+        self.code.as_deref().is_some_and(|code| BUSY.contains(&code))
+            || self.status.is_some_and(|status| status == 429 || (status >= 500 && status != 501))
+    }
+
+    /// Whether a read that fails like this may succeed in a while.
+    ///
+    /// A lost answer is not among them: at a wrong address nobody should wait for minutes, and the SDK has tried thrice.
+    pub(super) fn passes_on_read(&self) -> bool {
+        self.has_code("NoSuchBucket") || self.busy()
+    }
+
     /// Whether a change to a bucket that fails like this may succeed in a while.
     ///
-    /// Two sources: another operation on the bucket is under way, or the bucket (or a principal that the policy
-    /// names) is too new to be seen everywhere. The SDK itself retries neither.
+    /// Besides trouble on the way: another operation on the bucket is under way, or the bucket (or a principal that the
+    /// policy names) is too new to be seen everywhere. The SDK itself retries neither.
     pub(super) fn passes_on_bucket(&self) -> bool {
         match self.code.as_deref() {
-            Some(
-                "OperationAborted" | "ConditionalRequestConflict" | "NoSuchBucket" | "ServiceUnavailable" | "SlowDown",
-            ) => true,
+            Some("OperationAborted" | "ConditionalRequestConflict" | "NoSuchBucket") => true,
             Some("MalformedPolicy") => self.message.contains("Invalid principal"),
-            _ => self.status.is_some_and(|status| status >= 500 && status != 501),
+            _ => self.interrupted || self.busy(),
         }
     }
 
     /// Whether a change to a key that was just made, and fails like this, may succeed in a while.
     pub(super) fn passes_on_key(&self) -> bool {
         match self.code.as_deref() {
-            Some(
-                "NotFoundException"
-                | "MalformedPolicyDocumentException"
-                | "DependencyTimeoutException"
-                | "KMSInternalException"
-                | "ThrottlingException",
-            ) => true,
-            _ => self.status.is_some_and(|status| status >= 500 && status != 501),
+            Some("NotFoundException" | "MalformedPolicyDocumentException") => true,
+            _ => self.interrupted || self.busy(),
         }
     }
 
@@ -244,6 +272,7 @@ pub(super) mod tests {
             message: String::new(),
             bucket_region: None,
             request_id: None,
+            interrupted: false,
         }
     }
 

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_kms::types::{KeyManagerType, KeySpec as KmsKeySpec, KeyState, KeyUsageType};
 
+use super::Clients;
 use super::compare::same_meaning;
 use super::fault::{Fault, Meaning, call, page};
 use super::observe::{Observed, Setting};
-use super::Clients;
 use super::policy::delegating_key_policy;
 use super::spec::{KEY_DESCRIPTION, KeyArn, KeySpec, KeyWish, TAG_MANAGED_BY, TAG_MANAGED_BY_US};
 
@@ -119,8 +119,10 @@ pub(super) async fn observe_known(clients: &Clients, arn: &KeyArn) -> ObservedKe
 ///
 /// # Errors
 /// When the key itself cannot be described; settings that cannot be read are observations.
-pub(super) async fn facts(kms: &aws_sdk_kms::Client, id: &str) -> Result<KeyFacts, Fault> {
-    let found = call("DescribeKey", kms.describe_key().key_id(id).send()).await?;
+pub(super) async fn facts(clients: &Clients, id: &str, passes: fn(&Fault) -> bool) -> Result<KeyFacts, Fault> {
+    let Clients { kms, patience, .. } = clients;
+    let described = patience.outwait(|| call("DescribeKey", kms.describe_key().key_id(id).send()), passes);
+    let found = described.await?;
     let strange = |message: &str| Fault {
         operation: "DescribeKey",
         status: None,
@@ -128,6 +130,7 @@ pub(super) async fn facts(kms: &aws_sdk_kms::Client, id: &str) -> Result<KeyFact
         message: message.to_owned(),
         bucket_region: None,
         request_id: None,
+        interrupted: false,
     };
     let key = found.key_metadata().ok_or_else(|| strange("the answer describes no key"))?;
     let arn: KeyArn = key
@@ -141,16 +144,20 @@ pub(super) async fn facts(kms: &aws_sdk_kms::Client, id: &str) -> Result<KeyFact
     let state = key.key_state().cloned().unwrap_or(if key.enabled() { KeyState::Enabled } else { KeyState::Disabled });
     let id = arn.as_str();
     // The key exists: tags that are not found are not found yet, and without them it would not be ours.
-    let tags = patiently(|| tags(kms, id), |fault| fault.has_code("NotFoundException"));
-    let (tags, policy, rotation) = tokio::join!(tags, policy(kms, id), rotation(kms, id));
+    let not_yet = |fault: &Fault| fault.has_code("NotFoundException") || fault.passes_on_read();
+    let (tags, policy, rotation) = tokio::join!(
+        patience.outwait(|| tags(kms, id), not_yet),
+        patience.outwait(|| policy(kms, id), Fault::passes_on_read),
+        patience.outwait(|| rotation(kms, id), Fault::passes_on_read),
+    );
     Ok(KeyFacts {
         created: key.creation_date().map_or(i64::MAX, aws_smithy_types::DateTime::secs),
         state,
         fit,
         description: key.description().unwrap_or_default().to_owned(),
         tags: Observed::from_read(tags.map(Some)),
-        policy,
-        rotation,
+        policy: Observed::from_read(policy),
+        rotation: Observed::from_read(rotation),
         arn,
     })
 }
@@ -177,18 +184,14 @@ pub(super) async fn tags(kms: &aws_sdk_kms::Client, id: &str) -> Result<BTreeMap
     Ok(tags)
 }
 
-async fn policy(kms: &aws_sdk_kms::Client, id: &str) -> Observed<String> {
+async fn policy(kms: &aws_sdk_kms::Client, id: &str) -> Result<Option<String>, Fault> {
     let request = kms.get_key_policy().key_id(id).policy_name("default");
-    Observed::from_read(call("GetKeyPolicy", request.send()).await.map(|found| found.policy().map(str::to_owned)))
+    Ok(call("GetKeyPolicy", request.send()).await?.policy().map(str::to_owned))
 }
 
-async fn rotation(kms: &aws_sdk_kms::Client, id: &str) -> Observed<Rotation> {
-    let request = kms.get_key_rotation_status().key_id(id);
-    Observed::from_read(
-        call("GetKeyRotationStatus", request.send()).await.map(|found| {
-            found.key_rotation_enabled().then(|| Rotation { period_days: found.rotation_period_in_days() })
-        }),
-    )
+async fn rotation(kms: &aws_sdk_kms::Client, id: &str) -> Result<Option<Rotation>, Fault> {
+    let found = call("GetKeyRotationStatus", kms.get_key_rotation_status().key_id(id).send()).await?;
+    Ok(found.key_rotation_enabled().then(|| Rotation { period_days: found.rotation_period_in_days() }))
 }
 
 fn marked(tags: &BTreeMap<String, String>) -> bool {
@@ -198,9 +201,9 @@ fn marked(tags: &BTreeMap<String, String>) -> bool {
 /// The oldest usable key that carries all our tags for this alias, has no alias, and no policy but ours or the default.
 ///
 /// Best effort: what may not be looked at is passed over, and then a new key is made.
-async fn orphan(kms: &aws_sdk_kms::Client, spec: &KeySpec) -> Option<KeyArn> {
+async fn orphan(clients: &Clients, spec: &KeySpec) -> Option<KeyArn> {
     let KeyWish::Alias(_) = spec.wish else { return None };
-    let mut pages = kms.list_keys().limit(PAGE).into_paginator().send();
+    let mut pages = clients.kms.list_keys().limit(PAGE).into_paginator().send();
     let mut oldest: Option<KeyFacts> = None;
     for _ in 0..ORPHAN_PAGES {
         let page = match page("ListKeys", pages.next()).await {
@@ -212,7 +215,7 @@ async fn orphan(kms: &aws_sdk_kms::Client, spec: &KeySpec) -> Option<KeyArn> {
             }
         };
         for id in page.keys().iter().filter_map(|key| key.key_id()) {
-            let Some(key) = abandoned(kms, spec, id).await else { continue };
+            let Some(key) = abandoned(clients, spec, id).await else { continue };
             if oldest.as_ref().is_none_or(|earlier| key.created < earlier.created) {
                 oldest = Some(key);
             }
@@ -222,16 +225,18 @@ async fn orphan(kms: &aws_sdk_kms::Client, spec: &KeySpec) -> Option<KeyArn> {
 }
 
 /// The key, if it is left over from a run of ours.
-async fn abandoned(kms: &aws_sdk_kms::Client, spec: &KeySpec, id: &str) -> Option<KeyFacts> {
+async fn abandoned(clients: &Clients, spec: &KeySpec, id: &str) -> Option<KeyFacts> {
+    let Clients { kms, patience, .. } = clients;
     // One cheap call first: most keys of an account are not ours.
-    let has = tags(kms, id).await.ok()?;
+    let has = patience.outwait(|| tags(kms, id), Fault::passes_on_read).await.ok()?;
     if !spec.tags.iter().all(|(name, value)| has.get(name) == Some(value)) {
         return None;
     }
-    let key = facts(kms, id).await.ok()?;
+    let key = facts(clients, id, Fault::passes_on_read).await.ok()?;
     let wanted_policy = spec.policy(&key.arn).map(|policy| policy.render());
     let known_policy = key.delegates_to_iam()
         || matches!((&wanted_policy, key.policy.known()), (Some(ours), Some(found)) if same_meaning(ours, found));
-    let nameless = aliases(kms, id).await.is_ok_and(|names| names.is_empty());
+    let names = patience.outwait(|| aliases(kms, id), Fault::passes_on_read).await;
+    let nameless = names.is_ok_and(|names| names.is_empty());
     (key.usable() && known_policy && nameless && key.description == KEY_DESCRIPTION).then_some(key)
 }

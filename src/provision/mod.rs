@@ -36,7 +36,7 @@ pub use self::finding::{Apart, ClaimId, Effect, Finding, Status, apart};
 pub use self::gate::{GateClosed, WriteGate};
 use self::key::{KeyFacts, ObservedKey, observe_key};
 use self::observe::{Observed, ObservedBucket, Setting};
-use self::patience::{PROPAGATION, Pauses};
+pub use self::patience::Patience;
 use self::plan::{Unplannable, plan_bucket, plan_key};
 use self::read::{BucketRefused, observe_bucket};
 pub use self::spec::{
@@ -57,6 +57,8 @@ pub struct Clients {
     pub kms: aws_sdk_kms::Client,
     /// S3 without any credentials (`allow_no_auth`), for the probes of somebody unknown; `None`: they are left out.
     pub anonymous: Option<aws_sdk_s3::Client>,
+    /// How long to wait for what AWS does in a while; two and a half minutes unless somebody needs an answer sooner.
+    pub patience: Patience,
 }
 
 /// What a run achieved.
@@ -136,7 +138,7 @@ pub async fn provision(clients: &Clients, wanted: &Wanted, mode: Mode) -> Result
         return Ok(run.done(BucketSpec::new(wanted, key_arn), verify::unlooked()));
     }
     // Before anything is made: a bucket that is not ours must not cost a key.
-    let bucket = observe_bucket(&clients.s3, &wanted.bucket, &wanted.region, None).await?;
+    let bucket = observe_bucket(clients, &wanted.bucket, &wanted.region, None).await?;
     if bucket == ObservedBucket::Absent && !mode.changes() {
         return Err(ProvisionError::BucketMissing { bucket: wanted.bucket.clone() });
     }
@@ -157,8 +159,8 @@ pub async fn provision(clients: &Clients, wanted: &Wanted, mode: Mode) -> Result
 /// As [`provision`].
 pub async fn preview(clients: &Clients, wanted: &Wanted, mode: Mode) -> Result<Vec<Change>, ProvisionError> {
     let key_spec = KeySpec::new(wanted);
-    let bucket = observe_bucket(&clients.s3, &wanted.bucket, &wanted.region, None).await?;
-    let key = observe_key(&clients.kms, &key_spec).await;
+    let bucket = observe_bucket(clients, &wanted.bucket, &wanted.region, None).await?;
+    let key = observe_key(clients, &key_spec).await;
     let mut changes = plan_key(&key_spec, &key, &bucket, mode)?;
     let arn = match key {
         ObservedKey::Present(facts) => facts.arn,
@@ -173,8 +175,8 @@ pub async fn preview(clients: &Clients, wanted: &Wanted, mode: Mode) -> Result<V
 pub async fn posture(clients: &Clients, wanted: &Wanted, spec: &BucketSpec) -> Vec<Finding> {
     let key_spec = KeySpec::new(&Wanted { key: KeyWish::Brought(spec.key.clone()), ..wanted.clone() });
     let (key, bucket) = tokio::join!(
-        observe_key(&clients.kms, &key_spec),
-        observe_bucket(&clients.s3, &spec.bucket, &spec.region, spec.owner.as_deref()),
+        observe_key(clients, &key_spec),
+        observe_bucket(clients, &spec.bucket, &spec.region, spec.owner.as_deref()),
     );
     match bucket {
         Ok(bucket) => {
@@ -232,7 +234,7 @@ impl Run<'_> {
         if let KeyWish::Brought(arn) = &spec.wish {
             return Ok(arn.clone());
         }
-        let have = observe_key(&self.clients.kms, spec).await;
+        let have = observe_key(self.clients, spec).await;
         match have {
             ObservedKey::Present(facts) => Ok(facts.arn),
             ObservedKey::Unreadable(reason) => Err(Unplannable::KeyUnreadable { reason }.into()),
@@ -244,13 +246,13 @@ impl Run<'_> {
 
     /// Looks, plans and changes until nothing is left to change.
     async fn settle_key(&mut self, spec: &KeySpec, bucket: &ObservedBucket) -> Result<KeyFacts, ProvisionError> {
-        let mut work = KeyRun::new(&self.clients.kms, spec, None);
-        let mut pauses = Pauses::new(PROPAGATION);
+        let mut work = KeyRun::new(self.clients, spec, None);
+        let mut pauses = self.clients.patience.pauses();
         let mut left = Vec::new();
         for _ in 0..KEY_ROUNDS {
             let mut have = match work.key() {
-                Some(arn) => key::observe_known(&self.clients.kms, arn).await,
-                None => observe_key(&self.clients.kms, spec).await,
+                Some(arn) => key::observe_known(self.clients, arn).await,
+                None => observe_key(self.clients, spec).await,
             };
             if let ObservedKey::Present(facts) = &mut have {
                 facts.mark_unsupported(&self.unsupported);
@@ -276,16 +278,15 @@ impl Run<'_> {
     }
 
     async fn settle_bucket(&mut self, spec: &BucketSpec) -> Result<ObservedBucket, ProvisionError> {
-        let s3 = &self.clients.s3;
         let changes = plan_bucket(spec, &self.look(spec).await?, self.mode)?;
         for change in &changes {
-            match apply_bucket(s3, spec, change).await? {
+            match apply_bucket(self.clients, spec, change).await? {
                 Applied::Done => self.made(change),
                 Applied::Unsupported => self.unsupported.extend(change.setting()),
                 Applied::Superseded => {}
             }
         }
-        let mut pauses = Pauses::new(PROPAGATION);
+        let mut pauses = self.clients.patience.pauses();
         loop {
             let have = self.look(spec).await?;
             let left = match plan_bucket(spec, &have, self.mode) {
@@ -303,7 +304,7 @@ impl Run<'_> {
     }
 
     async fn look(&self, spec: &BucketSpec) -> Result<ObservedBucket, BucketRefused> {
-        let mut have = observe_bucket(&self.clients.s3, &spec.bucket, &spec.region, spec.owner.as_deref()).await?;
+        let mut have = observe_bucket(self.clients, &spec.bucket, &spec.region, spec.owner.as_deref()).await?;
         if let ObservedBucket::Present(settings) = &mut have {
             for setting in &self.unsupported {
                 settings.mark_unsupported(*setting);

@@ -5,16 +5,63 @@ use std::time::{Duration, Instant};
 use super::fault::Fault;
 
 /// How long a change, or its read-back, may take to be seen: bucket propagation is given two minutes elsewhere, too.
-pub(super) const PROPAGATION: Duration = Duration::from_secs(150);
+const PROPAGATION: Duration = Duration::from_secs(150);
 
 const FIRST: Duration = Duration::from_millis(200);
 const LONGEST: Duration = Duration::from_secs(10);
+
+/// How long each call may be repeated, and each read-back may lag, before a run gives up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    total: Duration,
+}
 
 /// Pauses that double from 0.2 to 10 seconds, with jitter, until their time is up.
 #[derive(Debug)]
 pub(super) struct Pauses {
     until: Instant,
     next: Duration,
+}
+
+impl Patience {
+    /// Waits at most this long for one call or one read-back.
+    pub const fn of(total: Duration) -> Self {
+        Self { total }
+    }
+
+    pub(super) fn pauses(self) -> Pauses {
+        Pauses::new(self.total)
+    }
+
+    /// Repeats a call while its failure `passes`; the last failure is given when the time is up.
+    pub(super) async fn outwait<T, F>(
+        self,
+        mut attempt: impl FnMut() -> F,
+        passes: impl Fn(&Fault) -> bool,
+    ) -> Result<T, Fault>
+    where
+        F: Future<Output = Result<T, Fault>>,
+    {
+        let mut pauses = self.pauses();
+        loop {
+            match attempt().await {
+                Err(fault) if passes(&fault) => {
+                    tracing::debug!(%fault, "will try again");
+                    if !pauses.pause().await {
+                        return Err(fault);
+                    }
+                }
+                answer => return answer,
+            }
+        }
+    }
+}
+
+impl Default for Patience {
+    /// Two and a half minutes: what AWS needs at worst.
+    fn default() -> Self {
+        Self::of(PROPAGATION)
+    }
 }
 
 impl Pauses {
@@ -31,25 +78,6 @@ impl Pauses {
         tokio::time::sleep(jittered(self.next).min(left)).await;
         self.next = (self.next * 2).min(LONGEST);
         true
-    }
-}
-
-/// Repeats a call while its failure `passes`, for at most [`PROPAGATION`].
-pub(super) async fn patiently<T, F>(mut attempt: impl FnMut() -> F, passes: impl Fn(&Fault) -> bool) -> Result<T, Fault>
-where
-    F: Future<Output = Result<T, Fault>>,
-{
-    let mut pauses = Pauses::new(PROPAGATION);
-    loop {
-        match attempt().await {
-            Err(fault) if passes(&fault) => {
-                tracing::debug!(%fault, "will try again");
-                if !pauses.pause().await {
-                    return Err(fault);
-                }
-            }
-            answer => return answer,
-        }
     }
 }
 
@@ -71,7 +99,7 @@ mod tests {
     #[tokio::test]
     async fn conflict_is_tried_again_until_it_passes() {
         let tries = Cell::new(0);
-        let answer = patiently(
+        let answer = Patience::default().outwait(
             || {
                 tries.set(tries.get() + 1);
                 let again = tries.get() < 3;
@@ -86,14 +114,15 @@ mod tests {
     #[tokio::test]
     async fn refusal_is_tried_once() {
         let tries = Cell::new(0);
-        let answer: Result<(), _> = patiently(
-            || {
-                tries.set(tries.get() + 1);
-                async { Err(fault(403, "AccessDenied")) }
-            },
-            Fault::passes_on_bucket,
-        )
-        .await;
+        let answer: Result<(), _> = Patience::default()
+            .outwait(
+                || {
+                    tries.set(tries.get() + 1);
+                    async { Err(fault(403, "AccessDenied")) }
+                },
+                Fault::passes_on_bucket,
+            )
+            .await;
         assert!(answer.is_err());
         assert_eq!(tries.get(), 1);
     }

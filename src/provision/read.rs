@@ -2,8 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::operation::RequestId;
 use aws_sdk_s3::types::{BucketVersioningStatus, EncryptionType, ObjectOwnership, ServerSideEncryption};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
+use super::Clients;
 use super::fault::{BucketMeaning, Fault, call};
 use super::observe::{BucketSettings, DefaultEncryption, Lifecycle, Observed, ObservedBucket, PublicAccess};
 
@@ -48,14 +52,15 @@ pub enum BucketRefused {
 /// # Errors
 /// Only when the bucket itself cannot be worked with; a setting that cannot be read is an observation.
 pub async fn observe_bucket(
-    s3: &aws_sdk_s3::Client,
+    clients: &Clients,
     bucket: &str,
     region: &str,
     owner: Option<&str>,
 ) -> Result<ObservedBucket, BucketRefused> {
     let owner = owner.map(str::to_owned);
+    let Clients { s3, patience, .. } = clients;
     let head = s3.head_bucket().bucket(bucket).set_expected_bucket_owner(owner.clone());
-    match call("HeadBucket", head.send()).await {
+    match patience.outwait(|| call("HeadBucket", head.clone().send()), Fault::passes_on_read).await {
         Ok(found) => match found.bucket_region() {
             Some(actual) if actual != region => {
                 return Err(BucketRefused::WrongRegion {
@@ -78,7 +83,7 @@ pub async fn observe_bucket(
             };
         }
     }
-    let read = Read { s3, bucket, owner };
+    let read = Read { clients, bucket, owner };
     let (public_access, ownership, encryption, versioning, policy, lifecycle, tags) = tokio::join!(
         read.public_access(),
         read.ownership(),
@@ -106,16 +111,26 @@ pub async fn observe_bucket(
 
 /// One bucket being read.
 struct Read<'a> {
-    s3: &'a aws_sdk_s3::Client,
+    clients: &'a Clients,
     bucket: &'a str,
     owner: Option<String>,
 }
 
 impl Read<'_> {
+    /// Asks once, and again while the answer is "not now".
+    async fn ask<T, E, F>(&self, operation: &'static str, send: impl Fn() -> F) -> Result<T, Fault>
+    where
+        T: RequestId,
+        F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        self.clients.patience.outwait(|| call(operation, send()), Fault::passes_on_read).await
+    }
+
     async fn public_access(&self) -> Observed<PublicAccess> {
         let request =
-            self.s3.get_public_access_block().bucket(self.bucket).set_expected_bucket_owner(self.owner.clone());
-        Observed::from_read(call("GetPublicAccessBlock", request.send()).await.map(|found| {
+            self.clients.s3.get_public_access_block().bucket(self.bucket).set_expected_bucket_owner(self.owner.clone());
+        Observed::from_read(self.ask("GetPublicAccessBlock", || request.clone().send()).await.map(|found| {
             found.public_access_block_configuration().map(|block| PublicAccess {
                 block_acls: block.block_public_acls().unwrap_or_default(),
                 ignore_acls: block.ignore_public_acls().unwrap_or_default(),
@@ -126,17 +141,22 @@ impl Read<'_> {
     }
 
     async fn ownership(&self) -> Observed<ObjectOwnership> {
-        let request =
-            self.s3.get_bucket_ownership_controls().bucket(self.bucket).set_expected_bucket_owner(self.owner.clone());
-        Observed::from_read(call("GetBucketOwnershipControls", request.send()).await.map(|found| {
+        let request = self
+            .clients
+            .s3
+            .get_bucket_ownership_controls()
+            .bucket(self.bucket)
+            .set_expected_bucket_owner(self.owner.clone());
+        Observed::from_read(self.ask("GetBucketOwnershipControls", || request.clone().send()).await.map(|found| {
             let rule = found.ownership_controls().and_then(|controls| controls.rules().first());
             rule.map(|rule| rule.object_ownership().clone())
         }))
     }
 
     async fn encryption(&self) -> Observed<DefaultEncryption> {
-        let request = self.s3.get_bucket_encryption().bucket(self.bucket).set_expected_bucket_owner(self.owner.clone());
-        Observed::from_read(call("GetBucketEncryption", request.send()).await.map(|found| {
+        let request =
+            self.clients.s3.get_bucket_encryption().bucket(self.bucket).set_expected_bucket_owner(self.owner.clone());
+        Observed::from_read(self.ask("GetBucketEncryption", || request.clone().send()).await.map(|found| {
             let rule = found.server_side_encryption_configuration()?.rules().first()?;
             let default = rule.apply_server_side_encryption_by_default()?;
             let never_set =
@@ -153,14 +173,18 @@ impl Read<'_> {
     }
 
     async fn versioning(&self) -> Observed<BucketVersioningStatus> {
-        let request = self.s3.get_bucket_versioning().bucket(self.bucket).set_expected_bucket_owner(self.owner.clone());
-        Observed::from_read(call("GetBucketVersioning", request.send()).await.map(|found| found.status().cloned()))
+        let request =
+            self.clients.s3.get_bucket_versioning().bucket(self.bucket).set_expected_bucket_owner(self.owner.clone());
+        Observed::from_read(
+            self.ask("GetBucketVersioning", || request.clone().send()).await.map(|found| found.status().cloned()),
+        )
     }
 
     async fn policy(&self) -> Observed<String> {
-        let request = self.s3.get_bucket_policy().bucket(self.bucket).set_expected_bucket_owner(self.owner.clone());
+        let request =
+            self.clients.s3.get_bucket_policy().bucket(self.bucket).set_expected_bucket_owner(self.owner.clone());
         Observed::from_read(
-            call("GetBucketPolicy", request.send())
+            self.ask("GetBucketPolicy", || request.clone().send())
                 .await
                 .map(|found| found.policy().filter(|text| !text.is_empty()).map(str::to_owned)),
         )
@@ -168,11 +192,12 @@ impl Read<'_> {
 
     async fn lifecycle(&self) -> Observed<Lifecycle> {
         let request = self
+            .clients
             .s3
             .get_bucket_lifecycle_configuration()
             .bucket(self.bucket)
             .set_expected_bucket_owner(self.owner.clone());
-        Observed::from_read(call("GetBucketLifecycleConfiguration", request.send()).await.map(|found| {
+        Observed::from_read(self.ask("GetBucketLifecycleConfiguration", || request.clone().send()).await.map(|found| {
             Some(Lifecycle {
                 rules: found.rules().to_vec(),
                 transition_minimum: found.transition_default_minimum_object_size().cloned(),
@@ -181,8 +206,9 @@ impl Read<'_> {
     }
 
     async fn tags(&self) -> Observed<BTreeMap<String, String>> {
-        let request = self.s3.get_bucket_tagging().bucket(self.bucket).set_expected_bucket_owner(self.owner.clone());
-        Observed::from_read(call("GetBucketTagging", request.send()).await.map(|found| {
+        let request =
+            self.clients.s3.get_bucket_tagging().bucket(self.bucket).set_expected_bucket_owner(self.owner.clone());
+        Observed::from_read(self.ask("GetBucketTagging", || request.clone().send()).await.map(|found| {
             let tags = found.tag_set().iter().map(|tag| (tag.key().to_owned(), tag.value().to_owned()));
             Some(tags.collect())
         }))
@@ -190,13 +216,14 @@ impl Read<'_> {
 
     async fn occupied(&self) -> Observed<bool> {
         let request = self
+            .clients
             .s3
             .list_object_versions()
             .bucket(self.bucket)
             .max_keys(1)
             .set_expected_bucket_owner(self.owner.clone());
         Observed::from_read(
-            call("ListObjectVersions", request.send())
+            self.ask("ListObjectVersions", || request.clone().send())
                 .await
                 .map(|found| Some(!found.versions().is_empty() || !found.delete_markers().is_empty())),
         )

@@ -15,7 +15,7 @@ use strongroom::provision::change::Change;
 use strongroom::provision::observe::Setting;
 use strongroom::provision::plan::Unplannable;
 use strongroom::provision::{
-    self, BackEnd, ClaimId, Clients, Finding, KeyArn, KeySpec, KeyWish, Mode, ProvisionError, Status, Wanted,
+    self, BackEnd, ClaimId, Clients, Finding, KeyArn, KeySpec, KeyWish, Mode, Patience, ProvisionError, Status, Wanted,
 };
 
 use self::account::{Account, Death};
@@ -124,12 +124,12 @@ async fn replicas_that_race_end_with_one_key_and_no_live_second() {
 #[tokio::test]
 async fn loser_of_the_race_disposes_of_its_own_key_and_of_no_other() {
     let account = Account::new().await;
-    let kms = account.clients().kms;
+    let clients = account.clients();
     let wanted = wanted("loser");
     let spec = KeySpec::new(&wanted);
     let name = |key| Change::CreateAlias { alias: "alias/loser".to_owned(), key };
     let (mut winner, mut loser, mut late) =
-        (KeyRun::new(&kms, &spec, None), KeyRun::new(&kms, &spec, None), KeyRun::new(&kms, &spec, None));
+        (KeyRun::new(&clients, &spec, None), KeyRun::new(&clients, &spec, None), KeyRun::new(&clients, &spec, None));
     for run in [&mut winner, &mut loser, &mut late] {
         assert_eq!(run.apply(&Change::CreateKey).await.unwrap(), Applied::Done);
     }
@@ -138,7 +138,7 @@ async fn loser_of_the_race_disposes_of_its_own_key_and_of_no_other() {
 
     assert_eq!(loser.apply(&name(None)).await.unwrap(), Applied::Superseded);
     // A run that only found a key, and made none.
-    let mut finder = KeyRun::new(&kms, &spec, None);
+    let mut finder = KeyRun::new(&clients, &spec, None);
     assert_eq!(finder.apply(&name(Some(left_over.clone()))).await.unwrap(), Applied::Superseded);
 
     assert_eq!([loser.key(), finder.key()], [Some(&won), Some(&won)]);
@@ -328,5 +328,6 @@ fn clients_of(outside: &Outside) -> Clients {
         .force_path_style(true)
         .allow_no_auth();
     anonymous.set_http_client(s3.config().http_client());
-    Clients { s3, kms: outside.kms(), anonymous: Some(aws_sdk_s3::Client::from_conf(anonymous.build())) }
+    let anonymous = Some(aws_sdk_s3::Client::from_conf(anonymous.build()));
+    Clients { s3, kms: outside.kms(), anonymous, patience: Patience::default() }
 }

@@ -16,7 +16,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::config_bag::ConfigBag;
 use embedded_aws::EmbeddedAws;
-use strongroom::provision::{self, Clients, KeyWish, Mode, ProvisionError, Provisioned, Wanted};
+use strongroom::provision::{self, Clients, KeyWish, Mode, Patience, ProvisionError, Provisioned, Wanted};
 use tempfile::TempDir;
 
 use super::REGION;
@@ -85,6 +85,7 @@ impl Account {
             s3: aws_sdk_s3::Client::from_conf(s3.build()),
             kms: aws_sdk_kms::Client::from_conf(kms.build()),
             anonymous: Some(aws_sdk_s3::Client::from_conf(anonymous)),
+            patience: Patience::default(),
         }
     }
 
