@@ -5,10 +5,12 @@ mod support;
 
 use aws_sdk_s3::types::{
     AbortIncompleteMultipartUpload, BucketCannedAcl, BucketLifecycleConfiguration, BucketLocationConstraint,
-    CreateBucketConfiguration, ExpirationStatus, LifecycleExpiration, LifecycleRule, LifecycleRuleFilter,
-    ObjectOwnership, OwnershipControls, OwnershipControlsRule, PublicAccessBlockConfiguration, ServerSideEncryption,
-    Tag, Tagging, Transition, TransitionStorageClass,
+    BucketLoggingStatus, CorsConfiguration, CorsRule, CreateBucketConfiguration, EventBridgeConfiguration,
+    ExpirationStatus, LifecycleExpiration, LifecycleRule, LifecycleRuleFilter, LoggingEnabled,
+    NotificationConfiguration, ObjectOwnership, OwnershipControls, OwnershipControlsRule,
+    PublicAccessBlockConfiguration, ServerSideEncryption, Tag, Tagging, Transition, TransitionStorageClass,
 };
+use support::raw::Raw;
 use support::{Endpoint, code, status};
 
 #[tokio::test]
@@ -161,4 +163,116 @@ async fn lifecycle_rules_that_cannot_be_carried_out_are_refused() {
     assert_eq!(code(put(rule().abort_incomplete_multipart_upload(abort).build().unwrap()).await), "InvalidArgument");
     let transition = Transition::builder().days(30).storage_class(TransitionStorageClass::Glacier).build();
     assert_eq!(status(put(rule().transitions(transition).build().unwrap()).await), 501);
+}
+
+fn cors(rules: Vec<CorsRule>) -> CorsConfiguration {
+    CorsConfiguration::builder().set_cors_rules(Some(rules)).build().unwrap()
+}
+
+fn page_of(origin: &str) -> CorsRule {
+    CorsRule::builder()
+        .id("pages")
+        .allowed_origins(origin)
+        .allowed_methods("GET")
+        .allowed_methods("HEAD")
+        .allowed_headers("range")
+        .expose_headers("ETag")
+        .max_age_seconds(600)
+        .build()
+        .unwrap()
+}
+
+#[tokio::test]
+async fn cors_rules_read_back_after_a_restart_and_can_be_deleted() {
+    let endpoint = Endpoint::start().await;
+    endpoint.bucket("models").await;
+    let put = |rules| endpoint.s3.put_bucket_cors().bucket("models").cors_configuration(cors(rules)).send();
+    let odd = CorsRule::builder().allowed_origins("*").allowed_methods("PATCH").build().unwrap();
+    assert_eq!(code(put(vec![odd]).await), "InvalidRequest");
+    assert_eq!(code(put(vec![page_of("*"); 101]).await), "MalformedXML");
+    put(vec![page_of("https://models.example")]).await.unwrap();
+
+    let endpoint = endpoint.restart().await;
+    let got = endpoint.s3.get_bucket_cors().bucket("models").send().await.unwrap();
+    assert_eq!(got.cors_rules(), [page_of("https://models.example")]);
+    for _ in 0..2 {
+        endpoint.s3.delete_bucket_cors().bucket("models").send().await.unwrap();
+    }
+    let absent = endpoint.s3.get_bucket_cors().bucket("models").send().await;
+    assert_eq!(code(absent), "NoSuchCORSConfiguration");
+}
+
+#[tokio::test]
+async fn browsers_are_told_which_pages_may_read() {
+    let endpoint = Endpoint::start().await;
+    endpoint.bucket("models").await;
+    endpoint.put("models", "k", "bytes").await;
+    let address = endpoint.server.addr();
+    let preflight = async |origin: &str, method: &str, headers: &str| {
+        let request = Raw::new("OPTIONS", "/models/k").header("origin", origin);
+        let request = request.header("access-control-request-method", method);
+        request.header("access-control-request-headers", headers).send(address).await
+    };
+    let page = "https://models.example";
+    assert!(preflight(page, "GET", "range").await.is(403, "AccessForbidden"), "no rules yet");
+    let rules = cors(vec![page_of(page)]);
+    endpoint.s3.put_bucket_cors().bucket("models").cors_configuration(rules).send().await.unwrap();
+    let allowed = preflight(page, "GET", "Range").await;
+    assert_eq!(allowed.status, 200);
+    for line in [
+        "access-control-allow-origin: https://models.example\r\n",
+        "access-control-allow-methods: GET, HEAD\r\n",
+        "access-control-allow-headers: Range\r\n",
+        "access-control-expose-headers: ETag\r\n",
+        "access-control-max-age: 600\r\n",
+        "access-control-allow-credentials: true\r\n",
+        "vary: Origin, Access-Control-Request-Headers, Access-Control-Request-Method\r\n",
+    ] {
+        assert!(allowed.text.contains(line), "{line} in {}", allowed.text);
+    }
+    assert!(preflight(page, "PUT", "").await.is(403, "AccessForbidden"));
+    assert!(preflight(page, "GET", "x-amz-date").await.is(403, "AccessForbidden"));
+    assert!(preflight("https://elsewhere.example", "GET", "").await.is(403, "AccessForbidden"));
+    assert!(Raw::new("OPTIONS", "/models/k").send(address).await.is(400, "BadRequest"));
+
+    let get = async |origin: &str| {
+        let request = Raw::new("GET", "/models/k").header("origin", origin);
+        request.sign(address, &endpoint.signer("s3")).send(address).await
+    };
+    let told = get(page).await;
+    assert_eq!(told.status, 200);
+    assert!(told.text.contains("access-control-allow-origin: https://models.example\r\n"), "{}", told.text);
+    let untold = get("https://elsewhere.example").await;
+    assert!(untold.status == 200 && !untold.text.contains("access-control-"), "{}", untold.text);
+    let refused = Raw::new("GET", "/models/k").header("origin", page).send(address).await;
+    assert!(refused.is(403, "AccessDenied"), "the rules grant nothing");
+    assert!(refused.text.contains("access-control-allow-origin"), "a page may read why: {}", refused.text);
+}
+
+#[tokio::test]
+async fn what_is_never_delivered_cannot_be_switched_on() {
+    let endpoint = Endpoint::start().await;
+    endpoint.bucket("models").await;
+    let s3 = &endpoint.s3;
+    let to = LoggingEnabled::builder().target_bucket("models").target_prefix("logs/").build().unwrap();
+    for (enabled, refused) in [(Some(to), true), (None, false)] {
+        let status = BucketLoggingStatus::builder().set_logging_enabled(enabled).build();
+        let put = s3.put_bucket_logging().bucket("models").bucket_logging_status(status).send().await;
+        assert_eq!(put.is_err(), refused);
+        if refused {
+            assert_eq!(code(put), "NotImplemented");
+        }
+    }
+    for (events, refused) in [(Some(EventBridgeConfiguration::builder().build()), true), (None, false)] {
+        let wanted = NotificationConfiguration::builder().set_event_bridge_configuration(events).build();
+        let put = s3.put_bucket_notification_configuration().bucket("models").notification_configuration(wanted);
+        let put = put.send().await;
+        assert_eq!(put.is_err(), refused);
+        if refused {
+            assert_eq!(code(put), "NotImplemented");
+        }
+    }
+    assert!(s3.get_bucket_logging().bucket("models").send().await.unwrap().logging_enabled().is_none());
+    let events = s3.get_bucket_notification_configuration().bucket("models").send().await.unwrap();
+    assert!(events.event_bridge_configuration().is_none());
 }

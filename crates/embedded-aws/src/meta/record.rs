@@ -36,6 +36,8 @@ pub(crate) struct Settings {
     pub(crate) ownership: Option<String>,
     /// Lifecycle rules as JSON; only `s3` knows their shape.
     pub(crate) lifecycle: Option<String>,
+    /// CORS rules as JSON; only `s3` knows their shape.
+    pub(crate) cors: Option<String>,
     /// Bucket tags; `None` and empty differ, as on AWS.
     pub(crate) tags: Option<Vec<(String, String)>>,
 }

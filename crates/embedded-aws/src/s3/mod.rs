@@ -10,6 +10,7 @@ pub(crate) mod access;
 mod bucket;
 mod checksum;
 mod clock;
+mod cors;
 mod description;
 mod document;
 mod encryption;

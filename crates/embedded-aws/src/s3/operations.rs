@@ -52,16 +52,20 @@ operations! {
     put_bucket_tagging(PutBucketTaggingInput) -> PutBucketTaggingOutput = bucket::tagging::put_bucket_tagging;
     get_bucket_tagging(GetBucketTaggingInput) -> GetBucketTaggingOutput = bucket::tagging::get_bucket_tagging, now;
     delete_bucket_tagging(DeleteBucketTaggingInput) -> DeleteBucketTaggingOutput = bucket::tagging::delete_bucket_tagging;
+    put_bucket_cors(PutBucketCorsInput) -> PutBucketCorsOutput = bucket::cors::put_bucket_cors;
+    get_bucket_cors(GetBucketCorsInput) -> GetBucketCorsOutput = bucket::cors::get_bucket_cors, now;
+    delete_bucket_cors(DeleteBucketCorsInput) -> DeleteBucketCorsOutput = bucket::cors::delete_bucket_cors;
     get_bucket_acl(GetBucketAclInput) -> GetBucketAclOutput = object::acl::get_bucket_acl, now;
     put_bucket_acl(PutBucketAclInput) -> PutBucketAclOutput = object::acl::put_bucket_acl, now;
 
     // What they do not have
-    get_bucket_cors(GetBucketCorsInput) -> GetBucketCorsOutput = bucket::unconfigured::get_bucket_cors, now;
     get_bucket_website(GetBucketWebsiteInput) -> GetBucketWebsiteOutput = bucket::unconfigured::get_bucket_website, now;
     get_bucket_replication(GetBucketReplicationInput) -> GetBucketReplicationOutput = bucket::unconfigured::get_bucket_replication, now;
     get_object_lock_configuration(GetObjectLockConfigurationInput) -> GetObjectLockConfigurationOutput = bucket::unconfigured::get_object_lock_configuration, now;
     get_bucket_logging(GetBucketLoggingInput) -> GetBucketLoggingOutput = bucket::unconfigured::get_bucket_logging, now;
+    put_bucket_logging(PutBucketLoggingInput) -> PutBucketLoggingOutput = bucket::unconfigured::put_bucket_logging, now;
     get_bucket_notification_configuration(GetBucketNotificationConfigurationInput) -> GetBucketNotificationConfigurationOutput = bucket::unconfigured::get_bucket_notification_configuration, now;
+    put_bucket_notification_configuration(PutBucketNotificationConfigurationInput) -> PutBucketNotificationConfigurationOutput = bucket::unconfigured::put_bucket_notification_configuration, now;
     get_bucket_accelerate_configuration(GetBucketAccelerateConfigurationInput) -> GetBucketAccelerateConfigurationOutput = bucket::unconfigured::get_bucket_accelerate_configuration, now;
     get_bucket_request_payment(GetBucketRequestPaymentInput) -> GetBucketRequestPaymentOutput = bucket::unconfigured::get_bucket_request_payment, now;
 

@@ -11,6 +11,7 @@ use s3s::{S3Error, s3_error};
 
 use super::Store;
 use super::access::{Access, Secrets, Transport, failed_body};
+use super::cors::{self, CrossOrigin};
 use super::document::rewritten;
 use crate::identity::Identities;
 use crate::payload::{self, BodyFailure};
@@ -22,6 +23,7 @@ const MAX_XML: usize = 8 * 1024 * 1024;
 #[derive(Clone, Debug)]
 pub(crate) struct S3 {
     service: S3Service,
+    store: Store,
 }
 
 impl S3 {
@@ -36,12 +38,28 @@ impl S3 {
         let mut builder = S3ServiceBuilder::new(store.clone());
         builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(config))));
         builder.set_auth(Secrets(Arc::clone(&identities)));
-        builder.set_access(Access { store, identities, region });
-        Self { service: builder.build() }
+        builder.set_access(Access { store: store.clone(), identities, region });
+        Self { service: builder.build(), store }
     }
 
     /// Answers one request that `transport` carried.
     pub(crate) async fn respond<B>(&self, transport: Transport, request: Request<B>) -> Response<Body>
+    where
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<axum::BoxError>,
+    {
+        if request.method() == Method::OPTIONS {
+            return cors::preflight(&self.store, &request).unwrap_or_else(error_response);
+        }
+        let cross_origin = CrossOrigin::of(&request);
+        let mut response = self.answer(transport, request).await;
+        if let Some(page) = cross_origin {
+            page.tell(&self.store, response.headers_mut());
+        }
+        response
+    }
+
+    async fn answer<B>(&self, transport: Transport, request: Request<B>) -> Response<Body>
     where
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<axum::BoxError>,

@@ -1,6 +1,7 @@
 //! Operations on buckets and their configuration.
 
 pub(super) mod access_block;
+pub(super) mod cors;
 pub(super) mod create;
 pub(super) mod delete;
 pub(super) mod encryption;

@@ -1,25 +1,22 @@
 //! What clients ask of every bucket, about features that this store does not have: "not configured", as on AWS.
+//!
+//! Access logs and notifications (EventBridge among them) are never delivered, so switching them on is
+//! `NotImplemented`: accepted, the setting would be a promise that nobody keeps. Switching them off changes nothing
+//! and is accepted.
 
 use crate::s3::{Store, bucket_of, error};
 use s3s::{
     S3Request, S3Response, S3Result,
     dto::{
-        GetBucketAccelerateConfigurationInput, GetBucketAccelerateConfigurationOutput, GetBucketCorsInput,
-        GetBucketCorsOutput, GetBucketLoggingInput, GetBucketLoggingOutput, GetBucketNotificationConfigurationInput,
-        GetBucketNotificationConfigurationOutput, GetBucketReplicationInput, GetBucketReplicationOutput,
-        GetBucketRequestPaymentInput, GetBucketRequestPaymentOutput, GetBucketWebsiteInput, GetBucketWebsiteOutput,
-        GetObjectLockConfigurationInput, GetObjectLockConfigurationOutput, Payer,
+        GetBucketAccelerateConfigurationInput, GetBucketAccelerateConfigurationOutput, GetBucketLoggingInput,
+        GetBucketLoggingOutput, GetBucketNotificationConfigurationInput, GetBucketNotificationConfigurationOutput,
+        GetBucketReplicationInput, GetBucketReplicationOutput, GetBucketRequestPaymentInput,
+        GetBucketRequestPaymentOutput, GetBucketWebsiteInput, GetBucketWebsiteOutput, GetObjectLockConfigurationInput,
+        GetObjectLockConfigurationOutput, NotificationConfiguration, Payer, PutBucketLoggingInput,
+        PutBucketLoggingOutput, PutBucketNotificationConfigurationInput, PutBucketNotificationConfigurationOutput,
     },
     s3_error,
 };
-
-pub(in crate::s3) fn get_bucket_cors(
-    store: &Store,
-    request: S3Request<GetBucketCorsInput>,
-) -> S3Result<S3Response<GetBucketCorsOutput>> {
-    bucket_of(&store.snapshot()?, &request.input.bucket)?;
-    Err(s3_error!(NoSuchCORSConfiguration, "The CORS configuration does not exist"))
-}
 
 pub(in crate::s3) fn get_bucket_website(
     store: &Store,
@@ -59,6 +56,30 @@ pub(in crate::s3) fn get_bucket_notification_configuration(
 ) -> S3Result<S3Response<GetBucketNotificationConfigurationOutput>> {
     bucket_of(&store.snapshot()?, &request.input.bucket)?;
     Ok(S3Response::new(GetBucketNotificationConfigurationOutput::default()))
+}
+
+pub(in crate::s3) fn put_bucket_logging(
+    store: &Store,
+    request: S3Request<PutBucketLoggingInput>,
+) -> S3Result<S3Response<PutBucketLoggingOutput>> {
+    let input = request.input;
+    bucket_of(&store.snapshot()?, &input.bucket)?;
+    if input.bucket_logging_status.logging_enabled.is_some() {
+        return Err(s3_error!(NotImplemented, "Access logs are not supported: this store delivers none"));
+    }
+    Ok(S3Response::new(PutBucketLoggingOutput::default()))
+}
+
+pub(in crate::s3) fn put_bucket_notification_configuration(
+    store: &Store,
+    request: S3Request<PutBucketNotificationConfigurationInput>,
+) -> S3Result<S3Response<PutBucketNotificationConfigurationOutput>> {
+    let input = request.input;
+    bucket_of(&store.snapshot()?, &input.bucket)?;
+    if input.notification_configuration != NotificationConfiguration::default() {
+        return Err(s3_error!(NotImplemented, "Notifications are not supported: this store sends none"));
+    }
+    Ok(S3Response::new(PutBucketNotificationConfigurationOutput::default()))
 }
 
 pub(in crate::s3) fn get_bucket_accelerate_configuration(
