@@ -30,6 +30,8 @@ pub enum IdentityError {
     Form { path: PathBuf, source: serde_json::Error },
     #[error("identity {access_key:?}: {reason}")]
     Invalid { access_key: String, reason: &'static str },
+    #[error("{path} has no identity with the access key {access_key:?}")]
+    Unknown { path: PathBuf, access_key: String },
     #[error("the system gives no random bytes")]
     Random,
 }
@@ -82,6 +84,19 @@ impl Credentials {
         Ok(Self { access_key: file.access_key, secret_key: file.secret_key })
     }
 
+    /// The pair of one identity of a file of further identities.
+    ///
+    /// # Errors
+    /// As the file is refused at start, and [`IdentityError::Unknown`] when it has no such access key.
+    pub fn of(file: &Path, access_key: &str) -> Result<Self, IdentityError> {
+        let mut identities = read_identities(file)?;
+        let found = identities.iter().position(|identity| identity.access_key == access_key);
+        let identity = found
+            .map(|at| identities.swap_remove(at))
+            .ok_or_else(|| IdentityError::Unknown { path: file.to_owned(), access_key: access_key.to_owned() })?;
+        Ok(Self { access_key: identity.access_key, secret_key: identity.secret_key })
+    }
+
     /// Reads the pair of `path`, or makes one there with mode 0600 when the file is absent.
     pub(crate) fn open_or_create(path: &Path) -> Result<Self, IdentityError> {
         if let Some(content) = secret_file::read(path)? {
@@ -132,15 +147,7 @@ impl Identities {
             actions: vec!["*".to_owned()],
         };
         let mut by_access_key = BTreeMap::from([(admin.access_key.clone(), Arc::new(admin))]);
-        let entries: Vec<IdentityEntry> = match file {
-            None => Vec::new(),
-            Some(path) => {
-                let content = secret_file::read(path)?.ok_or_else(|| IdentityError::Missing(path.to_owned()))?;
-                parse(path, &content)?
-            }
-        };
-        for entry in entries {
-            let identity = Identity::try_from(entry)?;
+        for identity in file.map(read_identities).transpose()?.unwrap_or_default() {
             let access_key = identity.access_key.clone();
             if by_access_key.insert(access_key.clone(), Arc::new(identity)).is_some() {
                 return Err(IdentityError::Invalid { access_key, reason: "the access key is used twice" });
@@ -205,6 +212,13 @@ impl fmt::Debug for Identity {
     }
 }
 
+/// The identities of a file, in order, each checked for itself.
+fn read_identities(path: &Path) -> Result<Vec<Identity>, IdentityError> {
+    let content = secret_file::read(path)?.ok_or_else(|| IdentityError::Missing(path.to_owned()))?;
+    let entries: Vec<IdentityEntry> = parse(path, &content)?;
+    entries.into_iter().map(Identity::try_from).collect()
+}
+
 fn parse<T: serde::de::DeserializeOwned>(path: &Path, content: &[u8]) -> Result<T, IdentityError> {
     serde_json::from_slice(content).map_err(|source| IdentityError::Form { path: path.to_owned(), source })
 }
@@ -262,6 +276,20 @@ mod tests {
         assert!(!train.is_root());
         assert!(!format!("{train:?}").contains("a-long-secret"));
         assert!(identities.get("NOBODY").is_none());
+    }
+
+    #[test]
+    fn pair_of_one_identity_is_found_by_its_access_key() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("identities.json");
+        let serve = r#"[{"access_key":"SERVE","secret_key":"a-long-secret","arn":"arn:aws:iam::000000000000:role/serve",
+                         "actions":[]}]"#;
+        secret_file::create(&path, serve.as_bytes()).unwrap();
+        let found = Credentials::of(&path, "SERVE").unwrap();
+        assert_eq!((found.access_key(), found.secret_key()), ("SERVE", "a-long-secret"));
+        let unknown = Credentials::of(&path, "serve").unwrap_err();
+        assert!(matches!(&unknown, IdentityError::Unknown { access_key, .. } if access_key == "serve"), "{unknown}");
+        assert!(matches!(Credentials::of(&dir.path().join("none"), "SERVE"), Err(IdentityError::Missing(_))));
     }
 
     #[test]
