@@ -4,13 +4,14 @@ use aws_sdk_s3::operation::create_bucket::builders::CreateBucketFluentBuilder;
 use aws_sdk_s3::types::{
     BlockedEncryptionTypes, BucketLifecycleConfiguration, BucketLocationConstraint, BucketVersioningStatus,
     CreateBucketConfiguration, EncryptionType, ObjectOwnership, OwnershipControls, OwnershipControlsRule,
-    PublicAccessBlockConfiguration, ServerSideEncryption, ServerSideEncryptionByDefault,
-    ServerSideEncryptionConfiguration, ServerSideEncryptionRule, Tag, Tagging, VersioningConfiguration,
+    PublicAccessBlockConfiguration, ServerSideEncryptionByDefault, ServerSideEncryptionConfiguration,
+    ServerSideEncryptionRule, Tag, Tagging, VersioningConfiguration,
 };
 
 use super::Clients;
-use super::change::Change;
+use super::change::{Change, Step};
 use super::fault::{Fault, Meaning, call};
+use super::observe::DefaultEncryption;
 use super::spec::{BackEnd, BucketSpec};
 
 /// The region whose name must not be sent: it is what a missing location means.
@@ -93,7 +94,7 @@ pub async fn apply_bucket(clients: &Clients, spec: &BucketSpec, change: &Change)
 
 /// What the failure of a change means.
 fn judge(spec: &BucketSpec, change: &Change, fault: Fault) -> Result<Applied, ApplyError> {
-    let creates = matches!(change, Change::CreateBucket { .. });
+    let creates = matches!(change.step(), Step::CreateBucket { .. });
     match fault.code.as_deref() {
         Some("BucketAlreadyOwnedByYou") if creates => return Ok(Applied::Done),
         Some("BucketAlreadyExists") if creates => {
@@ -115,13 +116,13 @@ fn judge(spec: &BucketSpec, change: &Change, fault: Fault) -> Result<Applied, Ap
 
 async fn put(s3: &aws_sdk_s3::Client, spec: &BucketSpec, change: &Change) -> Result<(), Fault> {
     let (bucket, owner) = (spec.bucket.as_str(), spec.owner.clone());
-    match change {
-        Change::CreateBucket { .. } => {
+    match change.step() {
+        Step::CreateBucket { .. } => {
             let request = located(s3.create_bucket().bucket(bucket), &spec.region);
             let request = request.object_ownership(ObjectOwnership::BucketOwnerEnforced);
             call("CreateBucket", request.send()).await.map(drop)
         }
-        Change::BlockPublicAccess { .. } => {
+        Step::BlockPublicAccess => {
             let blocks = PublicAccessBlockConfiguration::builder()
                 .block_public_acls(true)
                 .ignore_public_acls(true)
@@ -131,7 +132,7 @@ async fn put(s3: &aws_sdk_s3::Client, spec: &BucketSpec, change: &Change) -> Res
             let request = s3.put_public_access_block().bucket(bucket).public_access_block_configuration(blocks);
             call("PutPublicAccessBlock", request.set_expected_bucket_owner(owner).send()).await.map(drop)
         }
-        Change::EnforceOwnership { .. } => {
+        Step::EnforceOwnership => {
             let rule = OwnershipControlsRule::builder()
                 .object_ownership(ObjectOwnership::BucketOwnerEnforced)
                 .build()
@@ -140,21 +141,21 @@ async fn put(s3: &aws_sdk_s3::Client, spec: &BucketSpec, change: &Change) -> Res
             let request = s3.put_bucket_ownership_controls().bucket(bucket).ownership_controls(controls);
             call("PutBucketOwnershipControls", request.set_expected_bucket_owner(owner).send()).await.map(drop)
         }
-        Change::EncryptByDefault { .. } => {
+        Step::EncryptByDefault(wanted) => {
             let request = s3.put_bucket_encryption().bucket(bucket);
-            let request = request.server_side_encryption_configuration(default_encryption(spec));
+            let request = request.server_side_encryption_configuration(default_encryption(wanted));
             call("PutBucketEncryption", request.set_expected_bucket_owner(owner).send()).await.map(drop)
         }
-        Change::EnableVersioning { .. } => {
+        Step::EnableVersioning => {
             let enabled = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
             let request = s3.put_bucket_versioning().bucket(bucket).versioning_configuration(enabled);
             call("PutBucketVersioning", request.set_expected_bucket_owner(owner).send()).await.map(drop)
         }
-        Change::PutBucketPolicy { text, .. } => {
+        Step::PutBucketPolicy { text, .. } => {
             let request = s3.put_bucket_policy().bucket(bucket).policy(text);
             call("PutBucketPolicy", request.set_expected_bucket_owner(owner).send()).await.map(drop)
         }
-        Change::PutLifecycle { lifecycle, .. } => {
+        Step::PutLifecycle(lifecycle) => {
             let rules = BucketLifecycleConfiguration::builder().set_rules(Some(lifecycle.rules.clone()));
             let request = s3
                 .put_bucket_lifecycle_configuration()
@@ -163,20 +164,20 @@ async fn put(s3: &aws_sdk_s3::Client, spec: &BucketSpec, change: &Change) -> Res
                 .set_transition_default_minimum_object_size(lifecycle.transition_minimum.clone());
             call("PutBucketLifecycleConfiguration", request.set_expected_bucket_owner(owner).send()).await.map(drop)
         }
-        Change::TagBucket { tags } => {
-            let tags = tags
+        Step::TagBucket { all, .. } => {
+            let tags = all
                 .iter()
                 .map(|(name, value)| Tag::builder().key(name).value(value).build().expect("key and value are set"));
             let tagging = Tagging::builder().set_tag_set(Some(tags.collect())).build().expect("there are tags");
             let request = s3.put_bucket_tagging().bucket(bucket).tagging(tagging);
             call("PutBucketTagging", request.set_expected_bucket_owner(owner).send()).await.map(drop)
         }
-        Change::CreateKey
-        | Change::CreateAlias { .. }
-        | Change::TagKey(_)
-        | Change::DescribeKey { .. }
-        | Change::PutKeyPolicy
-        | Change::EnableKeyRotation { .. } => Ok(()),
+        Step::CreateKey
+        | Step::CreateAlias { .. }
+        | Step::TagKey(_)
+        | Step::DescribeKey
+        | Step::PutKeyPolicy
+        | Step::EnableKeyRotation { .. } => Ok(()),
     }
 }
 
@@ -188,18 +189,18 @@ fn located(request: CreateBucketFluentBuilder, region: &str) -> CreateBucketFlue
     request.create_bucket_configuration(CreateBucketConfiguration::builder().location_constraint(location).build())
 }
 
-fn default_encryption(spec: &BucketSpec) -> ServerSideEncryptionConfiguration {
+fn default_encryption(wanted: &DefaultEncryption) -> ServerSideEncryptionConfiguration {
     let ours = ServerSideEncryptionByDefault::builder()
-        .sse_algorithm(ServerSideEncryption::AwsKms)
-        .kms_master_key_id(spec.key.as_str())
+        .sse_algorithm(wanted.algorithm.clone())
+        .set_kms_master_key_id(wanted.key.clone())
         .build()
         .expect("the algorithm is set");
     // Always sent where it is known: a later write without it would take the block away.
     let blocked =
-        spec.block_sse_c.then(|| BlockedEncryptionTypes::builder().encryption_type(EncryptionType::SseC).build());
+        wanted.sse_c_blocked.then(|| BlockedEncryptionTypes::builder().encryption_type(EncryptionType::SseC).build());
     let rule = ServerSideEncryptionRule::builder()
         .apply_server_side_encryption_by_default(ours)
-        .bucket_key_enabled(true)
+        .bucket_key_enabled(wanted.bucket_key)
         .set_blocked_encryption_types(blocked)
         .build();
     ServerSideEncryptionConfiguration::builder().rules(rule).build().expect("there is a rule")
@@ -209,6 +210,7 @@ fn default_encryption(spec: &BucketSpec) -> ServerSideEncryptionConfiguration {
 mod tests {
     use super::*;
     use crate::provision::fault::tests::fault;
+    use crate::provision::plan::wanted_encryption;
     use crate::provision::spec::Wanted;
 
     fn spec(back_end: BackEnd) -> BucketSpec {
@@ -217,7 +219,7 @@ mod tests {
     }
 
     fn create() -> Change {
-        Change::CreateBucket { bucket: "ml".into(), region: "eu-west-1".into() }
+        Change::new("ml", Step::CreateBucket { region: "eu-west-1".into() }, None)
     }
 
     #[test]
@@ -232,14 +234,14 @@ mod tests {
 
     #[test]
     fn refusal_names_the_missing_permission() {
-        let change = Change::EnableVersioning { was: None };
+        let change = Change::new("ml", Step::EnableVersioning, None);
         let error = judge(&spec(BackEnd::Aws), &change, fault(403, "AccessDenied")).unwrap_err();
         assert!(error.to_string().contains("s3:PutBucketVersioning"), "{error}");
     }
 
     #[test]
     fn setting_that_a_back_end_does_not_know_is_unsupported() {
-        let change = Change::BlockPublicAccess { was: None };
+        let change = Change::new("ml", Step::BlockPublicAccess, None);
         let judged = |back_end, status, code| judge(&spec(back_end), &change, fault(status, code));
         assert_eq!(judged(BackEnd::Compatible, 501, "NotImplemented").unwrap(), Applied::Unsupported);
         assert_eq!(judged(BackEnd::Compatible, 400, "MalformedXML").unwrap(), Applied::Unsupported);
@@ -249,7 +251,7 @@ mod tests {
 
     #[test]
     fn default_encryption_names_the_full_arn_and_blocks_customer_keys_where_known() {
-        let rule = |back_end| default_encryption(&spec(back_end)).rules()[0].clone();
+        let rule = |back_end| default_encryption(&wanted_encryption(&spec(back_end))).rules()[0].clone();
         let aws = rule(BackEnd::Aws);
         let default = aws.apply_server_side_encryption_by_default().unwrap();
         assert_eq!(default.kms_master_key_id(), Some("arn:aws:kms:eu-west-1:123456789012:key/1"));

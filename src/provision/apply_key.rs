@@ -7,10 +7,10 @@ use aws_sdk_kms::types::{KeySpec as KmsKeySpec, KeyUsageType, Tag};
 
 use super::Clients;
 use super::apply::{Applied, ApplyError};
-use super::change::Change;
+use super::change::{Change, Step};
 use super::fault::{Fault, Meaning, call};
 use super::key::{aliases, facts, tags};
-use super::spec::{DELETION_WINDOW_DAYS, KEY_DESCRIPTION, KeyArn, KeySpec, ROTATION_PERIOD_DAYS, TAG_NONCE};
+use super::spec::{DELETION_WINDOW_DAYS, KEY_DESCRIPTION, KeyArn, KeySpec, TAG_NONCE};
 
 /// One run's work on the key: which key it works on, and which one it made itself.
 #[derive(Debug)]
@@ -53,13 +53,13 @@ impl<'a> KeyRun<'a> {
     /// # Errors
     /// Whatever KMS finally says, but for what it does not know.
     pub async fn apply(&mut self, change: &Change) -> Result<Applied, ApplyError> {
-        let applied = match change {
-            Change::CreateKey => self.create().await,
-            Change::CreateAlias { alias, key } => self.name(alias, key.clone()).await,
-            Change::TagKey(wanted) => self.tag(wanted).await,
-            Change::DescribeKey { .. } => self.describe().await,
-            Change::PutKeyPolicy => self.put_policy().await,
-            Change::EnableKeyRotation { .. } => self.rotate().await,
+        let applied = match change.step() {
+            Step::CreateKey => self.create().await,
+            Step::CreateAlias { alias, key } => self.name(alias, key.clone()).await,
+            Step::TagKey(wanted) => self.tag(wanted).await,
+            Step::DescribeKey => self.describe().await,
+            Step::PutKeyPolicy => self.put_policy().await,
+            Step::EnableKeyRotation { days } => self.rotate(*days).await,
             _ => Ok(Applied::Done),
         };
         match applied {
@@ -183,10 +183,9 @@ impl<'a> KeyRun<'a> {
         Ok(Applied::Done)
     }
 
-    async fn rotate(&self) -> Result<Applied, Fault> {
+    async fn rotate(&self, days: i32) -> Result<Applied, Fault> {
         let Some(key) = &self.key else { return Ok(Applied::Superseded) };
-        let request =
-            self.clients.kms.enable_key_rotation().key_id(key.as_str()).rotation_period_in_days(ROTATION_PERIOD_DAYS);
+        let request = self.clients.kms.enable_key_rotation().key_id(key.as_str()).rotation_period_in_days(days);
         self.clients
             .patience
             .outwait(|| call("EnableKeyRotation", request.clone().send()), Fault::passes_on_key)

@@ -43,7 +43,7 @@ pub struct KeyFacts {
     /// Whether it is a symmetric key for encryption, held by the customer: the only kind S3 can use by our rules.
     pub fit: bool,
     /// Description.
-    pub description: String,
+    pub description: Observed<String>,
     /// Tags.
     pub tags: Observed<BTreeMap<String, String>>,
     /// Text of its policy.
@@ -80,6 +80,7 @@ impl KeyFacts {
     pub(super) fn mark_unsupported(&mut self, settings: &BTreeSet<Setting>) {
         for setting in settings {
             match setting {
+                Setting::KeyDescription => self.description = Observed::Unsupported,
                 Setting::KeyTags => self.tags = Observed::Unsupported,
                 Setting::KeyPolicy => self.policy = Observed::Unsupported,
                 Setting::KeyRotation => self.rotation = Observed::Unsupported,
@@ -154,7 +155,7 @@ pub(super) async fn facts(clients: &Clients, id: &str, passes: fn(&Fault) -> boo
         created: key.creation_date().map_or(i64::MAX, aws_smithy_types::DateTime::secs),
         state,
         fit,
-        description: key.description().unwrap_or_default().to_owned(),
+        description: Observed::Known(key.description().unwrap_or_default().to_owned()),
         tags: Observed::from_read(tags.map(Some)),
         policy: Observed::from_read(policy),
         rotation: Observed::from_read(rotation),
@@ -238,5 +239,6 @@ async fn abandoned(clients: &Clients, spec: &KeySpec, id: &str) -> Option<KeyFac
         || matches!((&wanted_policy, key.policy.known()), (Some(ours), Some(found)) if same_meaning(ours, found));
     let names = patience.outwait(|| aliases(kms, id), Fault::passes_on_read).await;
     let nameless = names.is_ok_and(|names| names.is_empty());
-    (key.usable() && known_policy && nameless && key.description == KEY_DESCRIPTION).then_some(key)
+    let described = key.description.known().is_some_and(|text| text == KEY_DESCRIPTION);
+    (key.usable() && known_policy && nameless && described).then_some(key)
 }

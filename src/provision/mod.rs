@@ -10,6 +10,7 @@ pub mod change;
 pub mod check;
 pub mod claim;
 pub mod compare;
+pub mod destroy;
 mod fault;
 pub mod finding;
 pub mod gate;
@@ -30,14 +31,14 @@ use serde::Serialize;
 
 use self::apply::{Applied, ApplyError, apply_bucket};
 use self::apply_key::KeyRun;
-use self::change::Change;
+pub use self::change::{Change, Difference, Kind};
 pub use self::fault::Fault;
 pub use self::finding::{Apart, ClaimId, Effect, Finding, Status, apart};
 pub use self::gate::{GateClosed, WriteGate};
 use self::key::{KeyFacts, ObservedKey, observe_key};
 use self::observe::{Observed, ObservedBucket, Setting};
 pub use self::patience::Patience;
-use self::plan::{Unplannable, plan_bucket, plan_key};
+use self::plan::{Plan, Unplannable, plan_bucket, plan_key};
 use self::read::{BucketRefused, observe_bucket};
 pub use self::spec::{
     AccessLog, BackEnd, BucketSpec, KeyArn, KeySpec, KeyWish, Mode, ObjectLock, Options, Profile, Retention, Wanted,
@@ -74,6 +75,17 @@ pub struct Provisioned {
     pub findings: Vec<Finding>,
     /// Settings that the back end does not have.
     pub unsupported: Vec<Setting>,
+}
+
+/// What a run would do.
+#[derive(Debug, Clone)]
+pub struct Preview {
+    /// The desired state.
+    pub spec: BucketSpec,
+    /// The changes, in the order they would be made.
+    pub changes: Vec<Change>,
+    /// What differs, and the mode leaves alone.
+    pub left_alone: Vec<Difference>,
 }
 
 /// The names under which the bucket and its key are reached.
@@ -153,22 +165,30 @@ pub async fn provision(clients: &Clients, wanted: &Wanted, mode: Mode) -> Result
     Ok(run.done(spec, findings))
 }
 
-/// The changes that a run in `mode` would make now; nothing is changed.
+/// What a run in `mode` would do now; nothing is changed.
+///
+/// The ARN of a key that does not exist yet ends in `key/not-yet-made`.
 ///
 /// # Errors
 /// As [`provision`].
-pub async fn preview(clients: &Clients, wanted: &Wanted, mode: Mode) -> Result<Vec<Change>, ProvisionError> {
+pub async fn preview(clients: &Clients, wanted: &Wanted, mode: Mode) -> Result<Preview, ProvisionError> {
     let key_spec = KeySpec::new(wanted);
     let bucket = observe_bucket(clients, &wanted.bucket, &wanted.region, None).await?;
+    if bucket == ObservedBucket::Absent && !mode.changes() {
+        return Err(ProvisionError::BucketMissing { bucket: wanted.bucket.clone() });
+    }
     let key = observe_key(clients, &key_spec).await;
-    let mut changes = plan_key(&key_spec, &key, &bucket, mode)?;
+    let Plan { mut changes, mut left_alone } = plan_key(&key_spec, &key, &bucket, mode)?;
     let arn = match key {
         ObservedKey::Present(facts) => facts.arn,
         ObservedKey::Absent { orphan: Some(arn) } => arn,
         ObservedKey::Absent { orphan: None } | ObservedKey::Unreadable(_) => not_yet_made(wanted),
     };
-    changes.extend(plan_bucket(&BucketSpec::new(wanted, arn), &bucket, mode)?);
-    Ok(changes)
+    let spec = BucketSpec::new(wanted, arn);
+    let plan = plan_bucket(&spec, &bucket, mode)?;
+    changes.extend(plan.changes);
+    left_alone.extend(plan.left_alone);
+    Ok(Preview { spec, changes, left_alone })
 }
 
 /// The posture now, only by reading: what the watch calls.
@@ -257,7 +277,7 @@ impl Run<'_> {
             if let ObservedKey::Present(facts) = &mut have {
                 facts.mark_unsupported(&self.unsupported);
             }
-            let changes = plan_key(spec, &have, bucket, self.mode)?;
+            let changes = plan_key(spec, &have, bucket, self.mode)?.changes;
             if let (true, ObservedKey::Present(facts)) = (changes.is_empty(), &have) {
                 return Ok(KeyFacts::clone(facts));
             }
@@ -278,7 +298,7 @@ impl Run<'_> {
     }
 
     async fn settle_bucket(&mut self, spec: &BucketSpec) -> Result<ObservedBucket, ProvisionError> {
-        let changes = plan_bucket(spec, &self.look(spec).await?, self.mode)?;
+        let changes = plan_bucket(spec, &self.look(spec).await?, self.mode)?.changes;
         for change in &changes {
             match apply_bucket(self.clients, spec, change).await? {
                 Applied::Done => self.made(change),
@@ -290,8 +310,8 @@ impl Run<'_> {
         loop {
             let have = self.look(spec).await?;
             let left = match plan_bucket(spec, &have, self.mode) {
-                Ok(left) if left.is_empty() => return Ok(have),
-                Ok(left) => left,
+                Ok(plan) if plan.changes.is_empty() => return Ok(have),
+                Ok(plan) => plan.changes,
                 // A bucket that was made a moment ago may not be known everywhere yet.
                 Err(Unplannable::Unreadable(_)) if !changes.is_empty() && pauses.pause().await => continue,
                 Err(error) => return Err(error.into()),

@@ -6,6 +6,7 @@ use std::fmt;
 use aws_sdk_s3::types::{
     BucketVersioningStatus, LifecycleRule, ObjectOwnership, ServerSideEncryption, TransitionDefaultMinimumObjectSize,
 };
+use serde::Serialize;
 
 use super::fault::{Fault, Meaning};
 use super::spec::{TAG_MANAGED_BY, TAG_MANAGED_BY_US};
@@ -24,7 +25,8 @@ pub enum Observed<T> {
 }
 
 /// The settings that are read, planned and reported one by one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Setting {
     PublicAccessBlock,
     Ownership,
@@ -35,6 +37,7 @@ pub enum Setting {
     Tags,
     Contents,
     KeyTags,
+    KeyDescription,
     KeyPolicy,
     KeyRotation,
 }
@@ -127,6 +130,27 @@ impl<T> Observed<T> {
 }
 
 impl Setting {
+    /// Its name beside the name of what has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PublicAccessBlock => "public access block",
+            Self::Ownership => "object ownership",
+            Self::DefaultEncryption => "default encryption",
+            Self::Versioning => "versioning",
+            Self::Policy | Self::KeyPolicy => "policy",
+            Self::Lifecycle => "lifecycle rules",
+            Self::Tags | Self::KeyTags => "tags",
+            Self::Contents => "whether the bucket is empty",
+            Self::KeyDescription => "description",
+            Self::KeyRotation => "rotation",
+        }
+    }
+
+    /// Whether it is one of the key, not of the bucket.
+    pub fn is_of_key(self) -> bool {
+        matches!(self, Self::KeyTags | Self::KeyDescription | Self::KeyPolicy | Self::KeyRotation)
+    }
+
     /// The IAM action that lets a role read it.
     pub fn read_action(self) -> &'static str {
         match self {
@@ -139,6 +163,7 @@ impl Setting {
             Self::Tags => "s3:GetBucketTagging",
             Self::Contents => "s3:ListBucketVersions",
             Self::KeyTags => "kms:ListResourceTags",
+            Self::KeyDescription => "kms:DescribeKey",
             Self::KeyPolicy => "kms:GetKeyPolicy",
             Self::KeyRotation => "kms:GetKeyRotationStatus",
         }
@@ -147,19 +172,12 @@ impl Setting {
 
 impl fmt::Display for Setting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::PublicAccessBlock => "public access block",
-            Self::Ownership => "object ownership",
-            Self::DefaultEncryption => "default encryption",
-            Self::Versioning => "versioning",
-            Self::Policy => "bucket policy",
-            Self::Lifecycle => "lifecycle rules",
-            Self::Tags => "bucket tags",
-            Self::Contents => "whether the bucket is empty",
-            Self::KeyTags => "key tags",
-            Self::KeyPolicy => "key policy",
-            Self::KeyRotation => "key rotation",
-        })
+        match self {
+            Self::Policy | Self::Tags => f.write_str("bucket ")?,
+            _ if self.is_of_key() => f.write_str("key ")?,
+            _ => {}
+        }
+        f.write_str(self.name())
     }
 }
 
@@ -194,7 +212,7 @@ impl BucketSettings {
             Setting::Lifecycle => self.lifecycle = Observed::Unsupported,
             Setting::Tags => self.tags = Observed::Unsupported,
             Setting::Contents => self.occupied = Observed::Unsupported,
-            Setting::KeyTags | Setting::KeyPolicy | Setting::KeyRotation => {}
+            Setting::KeyTags | Setting::KeyDescription | Setting::KeyPolicy | Setting::KeyRotation => {}
         }
     }
 }
@@ -219,6 +237,15 @@ impl fmt::Display for PublicAccess {
         .filter_map(|(on, name)| (!on).then_some(name))
         .collect();
         write!(f, "off: {}", off.join(", "))
+    }
+}
+
+impl DefaultEncryption {
+    /// Algorithm and key, and what else is set beside them.
+    pub fn in_full(&self) -> String {
+        let bucket_key = if self.bucket_key { "on" } else { "off" };
+        let customer_keys = if self.sse_c_blocked { ", SSE-C refused" } else { "" };
+        format!("{self}, bucket key {bucket_key}{customer_keys}")
     }
 }
 

@@ -246,7 +246,7 @@ mod tests {
             created: 0,
             state: KeyState::Enabled,
             fit: true,
-            description: KEY_DESCRIPTION.to_owned(),
+            description: Observed::Known(KEY_DESCRIPTION.to_owned()),
             tags: Observed::Known(key_spec().tags),
             policy: Observed::Known(delegating_key_policy(&spec().key).to_string()),
             rotation: Observed::Known(Rotation { period_days: Some(365) }),

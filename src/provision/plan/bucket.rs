@@ -1,84 +1,63 @@
 //! The changes to the bucket.
 
-use std::collections::BTreeMap;
-
 use aws_sdk_s3::types::{
     AbortIncompleteMultipartUpload, BucketVersioningStatus, ExpirationStatus, LifecycleRule, LifecycleRuleFilter,
     ObjectOwnership, ServerSideEncryption,
 };
 
-use super::{Planner, Standing, Unplannable, missing_tags, refuse_downgrade};
-use crate::provision::change::Change;
+use super::{Plan, Planner, Standing, Unplannable, refuse_downgrade};
+use crate::provision::change::Step;
 use crate::provision::compare;
 use crate::provision::observe::{
     BucketSettings, DefaultEncryption, Lifecycle, Observed, ObservedBucket, PublicAccess, Setting,
 };
+use crate::provision::policy::Statement;
 use crate::provision::spec::{ABORT_UPLOADS_AFTER_DAYS, BucketSpec, LIFECYCLE_RULE_ID, Mode};
 
-/// The changes that bring the bucket to what is wanted, in the order they must be applied; empty means in sync.
+/// What brings the bucket to what is wanted.
 ///
 /// # Errors
-/// Every setting that could not be read, and what would lock us out.
-pub fn plan_bucket(want: &BucketSpec, have: &ObservedBucket, mode: Mode) -> Result<Vec<Change>, Unplannable> {
-    if !mode.changes() {
-        return Ok(Vec::new());
-    }
-    if !want.secure_transport {
+/// Every setting that could not be read, and what would lock us out; not in a mode that changes nothing.
+pub fn plan_bucket(want: &BucketSpec, have: &ObservedBucket, mode: Mode) -> Result<Plan, Unplannable> {
+    if mode.changes() && !want.secure_transport {
         return Err(Unplannable::PlainHttp);
     }
+    let mut planner = Planner::new(&want.bucket, mode);
     let unset;
-    let (settings, mut planner) = match have {
-        ObservedBucket::Absent => {
+    let settings = match have {
+        ObservedBucket::Present(settings) => &**settings,
+        ObservedBucket::Absent if mode.changes() => {
+            planner.take(Step::CreateBucket { region: want.region.clone() });
             unset = BucketSettings::unset();
-            let create = Change::CreateBucket { bucket: want.bucket.clone(), region: want.region.clone() };
-            (&unset, Planner { changes: vec![create], ..Planner::new(mode, true) })
+            &unset
         }
-        ObservedBucket::Present(settings) => (&**settings, Planner::new(mode, true)),
+        ObservedBucket::Absent => return Ok(Plan::default()),
     };
     if mode == Mode::Repair {
         refuse_downgrade(&settings.tags)?;
     }
     planner.judge_ownership_of(settings);
-    planner.settle(Setting::PublicAccessBlock, &settings.public_access, differs_from(&PublicAccess::BLOCKED), |was| {
-        Change::BlockPublicAccess { was }
+    planner.settle(&settings.public_access, differs_from(&PublicAccess::BLOCKED), Step::BlockPublicAccess);
+    let enforced = |have: &ObjectOwnership| match have {
+        ObjectOwnership::BucketOwnerEnforced => Standing::InOrder,
+        other => Standing::Different(other.to_string()),
+    };
+    planner.settle(&settings.ownership, enforced, Step::EnforceOwnership);
+    let wanted = wanted_encryption(want);
+    planner.settle(&settings.encryption, |have| encryption(&wanted, have), Step::EncryptByDefault(wanted.clone()));
+    let enabled = |have: &BucketVersioningStatus| match have {
+        BucketVersioningStatus::Enabled => Standing::InOrder,
+        other => Standing::Different(other.to_string()),
+    };
+    planner.settle(&settings.versioning, enabled, Step::EnableVersioning);
+    planner.settle(&settings.policy, |have| policy(want, have), put_policy(want, settings.policy.known()));
+    let rules = with_our_rule(settings.lifecycle.known());
+    planner.settle(&settings.lifecycle, lifecycle, Step::PutLifecycle(rules));
+    planner.settle_tags(&want.tags, &settings.tags, |set| {
+        let mut all = settings.tags.known().cloned().unwrap_or_default();
+        all.extend(set.clone());
+        Step::TagBucket { all, set }
     });
-    planner.settle(
-        Setting::Ownership,
-        &settings.ownership,
-        |have| match have {
-            ObjectOwnership::BucketOwnerEnforced => Standing::InOrder,
-            other => Standing::Different(other.to_string()),
-        },
-        |was| Change::EnforceOwnership { was },
-    );
-    planner.settle(
-        Setting::DefaultEncryption,
-        &settings.encryption,
-        |have| encryption(want, have),
-        |was| Change::EncryptByDefault { was },
-    );
-    planner.settle(
-        Setting::Versioning,
-        &settings.versioning,
-        |have| match have {
-            BucketVersioningStatus::Enabled => Standing::InOrder,
-            other => Standing::Different(other.to_string()),
-        },
-        |was| Change::EnableVersioning { was },
-    );
-    let foreign = settings.policy.known().and_then(|text| compare::compare(&want.policy, text).ok());
-    let foreign = foreign.map(|comparison| comparison.foreign).unwrap_or_default();
-    planner.settle(
-        Setting::Policy,
-        &settings.policy,
-        |have| policy(want, have),
-        |was| Change::PutBucketPolicy { text: compare::merged(&want.policy, &foreign), was },
-    );
-    planner.settle(Setting::Lifecycle, &settings.lifecycle, lifecycle, |was| Change::PutLifecycle {
-        lifecycle: with_our_rule(settings.lifecycle.known()),
-        was,
-    });
-    planner.settle_tags(&want.tags, settings);
     planner.finish()
 }
 
@@ -107,7 +86,7 @@ pub(in crate::provision) fn aborts_uploads_after(rule: &LifecycleRule) -> Option
     days.filter(|_| all)
 }
 
-impl Planner {
+impl Planner<'_> {
     /// In `create`, a bucket that is not marked ours and holds objects is somebody's: nothing in it is set.
     fn judge_ownership_of(&mut self, bucket: &BucketSettings) {
         if self.mode != Mode::Create || bucket.marked_ours() || bucket.tags == Observed::Unsupported {
@@ -119,38 +98,28 @@ impl Planner {
             Observed::Unreadable(reason) => self.unreadable.push((Setting::Contents, reason.clone())),
         }
     }
-
-    fn settle_tags(&mut self, want: &BTreeMap<String, String>, bucket: &BucketSettings) {
-        if let Observed::Unreadable(reason) = &bucket.tags {
-            self.unreadable.push((Setting::Tags, reason.clone()));
-            return;
-        }
-        if self.mode != Mode::Repair && !self.completes {
-            return;
-        }
-        if let Some(missing) = missing_tags(want, &bucket.tags, self.mode) {
-            // S3 knows only all tags at once.
-            let mut tags = bucket.tags.known().cloned().unwrap_or_default();
-            tags.extend(missing);
-            self.changes.push(Change::TagBucket { tags });
-        }
-    }
 }
 
 fn differs_from<T: PartialEq + std::fmt::Display>(want: &T) -> impl Fn(&T) -> Standing {
     move |have| if have == want { Standing::InOrder } else { Standing::Different(have.to_string()) }
 }
 
-fn encryption(want: &BucketSpec, have: &DefaultEncryption) -> Standing {
-    let wanted = wanted_encryption(want);
-    if have.algorithm != wanted.algorithm || have.key != wanted.key {
-        Standing::Different(have.to_string())
-    } else if !have.bucket_key {
-        Standing::Different("no bucket key".to_owned())
-    } else if want.block_sse_c && !have.sse_c_blocked {
-        Standing::Different("SSE-C not blocked".to_owned())
-    } else {
+fn encryption(wanted: &DefaultEncryption, have: &DefaultEncryption) -> Standing {
+    let blocked = have.sse_c_blocked || !wanted.sse_c_blocked;
+    if have.algorithm == wanted.algorithm && have.key == wanted.key && have.bucket_key && blocked {
         Standing::InOrder
+    } else {
+        Standing::Different(have.in_full())
+    }
+}
+
+fn put_policy(want: &BucketSpec, have: Option<&String>) -> Step {
+    let foreign = have.and_then(|text| compare::compare(&want.policy, text).ok());
+    let foreign = foreign.map(|comparison| comparison.foreign).unwrap_or_default();
+    Step::PutBucketPolicy {
+        text: compare::merged(&want.policy, &foreign),
+        ours: want.policy.statements().iter().map(Statement::sid).collect(),
+        kept: foreign.len(),
     }
 }
 
@@ -206,7 +175,10 @@ fn with_our_rule(have: Option<&Lifecycle>) -> Lifecycle {
 
 #[cfg(test)]
 pub(in crate::provision) mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+    use crate::provision::change::{Change, Kind};
     use crate::provision::spec::{BackEnd, SPEC_VERSION, TAG_MANAGED_BY, TAG_SPEC_VERSION, Wanted};
 
     pub(in crate::provision) fn spec() -> BucketSpec {
@@ -232,8 +204,16 @@ pub(in crate::provision) mod tests {
         ObservedBucket::Present(Box::new(settings))
     }
 
-    fn settings_of(plan: &[Change]) -> Vec<Setting> {
-        plan.iter().filter_map(Change::setting).collect()
+    fn settings_of(plan: &Plan) -> Vec<Setting> {
+        plan.changes.iter().filter_map(Change::setting).collect()
+    }
+
+    fn changes(spec: &BucketSpec, have: &ObservedBucket, mode: Mode) -> Vec<Change> {
+        plan_bucket(spec, have, mode).unwrap().changes
+    }
+
+    fn steps(plan: &Plan) -> Vec<&Step> {
+        plan.changes.iter().map(Change::step).collect()
     }
 
     type Spoil = fn(&mut BucketSettings);
@@ -325,7 +305,7 @@ pub(in crate::provision) mod tests {
     #[test]
     fn bucket_in_order_needs_nothing_in_any_mode() {
         for mode in [Mode::Create, Mode::Repair, Mode::Verify, Mode::Off] {
-            assert_eq!(plan_bucket(&spec(), &present(in_order(&spec())), mode), Ok(vec![]));
+            assert_eq!(changes(&spec(), &present(in_order(&spec())), mode), []);
         }
     }
 
@@ -333,10 +313,10 @@ pub(in crate::provision) mod tests {
     fn absent_bucket_is_made_and_closed_before_anything_else() {
         for mode in [Mode::Create, Mode::Repair] {
             let plan = plan_bucket(&spec(), &ObservedBucket::Absent, mode).unwrap();
-            assert!(matches!(plan[0], Change::CreateBucket { .. }));
+            assert!(matches!(steps(&plan)[0], Step::CreateBucket { .. }));
             assert_eq!(settings_of(&plan), ORDER);
         }
-        assert_eq!(plan_bucket(&spec(), &ObservedBucket::Absent, Mode::Verify), Ok(vec![]));
+        assert_eq!(changes(&spec(), &ObservedBucket::Absent, Mode::Verify), []);
     }
 
     #[test]
@@ -346,16 +326,20 @@ pub(in crate::provision) mod tests {
                 let plan = plan_bucket(&spec(), &spoiled(absent), mode).unwrap();
                 assert_eq!(settings_of(&plan), [setting], "{mode}");
             }
-            assert_eq!(plan_bucket(&spec(), &spoiled(absent), Mode::Verify), Ok(vec![]));
+            assert_eq!(changes(&spec(), &spoiled(absent), Mode::Verify), []);
         }
     }
 
     #[test]
     fn different_setting_is_left_alone_in_create_and_brought_back_in_repair() {
         for (setting, _, different, ..) in SPOILED {
-            assert_eq!(plan_bucket(&spec(), &spoiled(different), Mode::Create), Ok(vec![]), "{setting}");
+            assert_eq!(changes(&spec(), &spoiled(different), Mode::Create), [], "{setting}");
+            for mode in [Mode::Create, Mode::Verify] {
+                let left = plan_bucket(&spec(), &spoiled(different), mode).unwrap().left_alone;
+                assert_eq!(left.iter().map(|left| left.setting).collect::<Vec<_>>(), [setting], "{mode}");
+            }
             let plan = plan_bucket(&spec(), &spoiled(different), Mode::Repair).unwrap();
-            assert_eq!(settings_of(&plan), [setting]);
+            assert_eq!((settings_of(&plan), plan.left_alone), (vec![setting], vec![]));
         }
     }
 
@@ -368,7 +352,7 @@ pub(in crate::provision) mod tests {
                 assert_eq!(which[0].0, setting);
                 assert!(error.to_string().contains(setting.read_action()), "{error}");
             }
-            assert_eq!(plan_bucket(&spec(), &spoiled(unreadable), Mode::Verify), Ok(vec![]));
+            assert_eq!(changes(&spec(), &spoiled(unreadable), Mode::Verify), []);
         }
     }
 
@@ -376,7 +360,7 @@ pub(in crate::provision) mod tests {
     fn unsupported_setting_is_not_asked_for_again() {
         for (setting, _, _, _, unsupported) in SPOILED {
             for mode in [Mode::Create, Mode::Repair] {
-                assert_eq!(plan_bucket(&spec(), &spoiled(unsupported), mode), Ok(vec![]), "{setting}");
+                assert_eq!(changes(&spec(), &spoiled(unsupported), mode), [], "{setting}");
             }
         }
     }
@@ -392,7 +376,7 @@ pub(in crate::provision) mod tests {
     #[test]
     fn unmarked_bucket_with_objects_is_somebodys_and_stays_as_it_is_in_create() {
         let theirs = BucketSettings { occupied: Observed::Known(true), ..BucketSettings::unset() };
-        assert_eq!(plan_bucket(&spec(), &present(theirs.clone()), Mode::Create), Ok(vec![]));
+        assert_eq!(changes(&spec(), &present(theirs.clone()), Mode::Create), []);
         let taken_over = plan_bucket(&spec(), &present(theirs), Mode::Repair).unwrap();
         assert_eq!(settings_of(&taken_over), ORDER);
 
@@ -411,7 +395,7 @@ pub(in crate::provision) mod tests {
             ("cost-centre".into(), "7".into()),
         ]));
         let plan = plan_bucket(&spec(), &present(settings), Mode::Create).unwrap();
-        let [Change::PutLifecycle { lifecycle, .. }, Change::TagBucket { tags }] = plan.as_slice() else {
+        let [Step::PutLifecycle(lifecycle), Step::TagBucket { all: tags, .. }] = steps(&plan)[..] else {
             panic!("{plan:?}")
         };
         assert_eq!(lifecycle.rules[0], theirs);
@@ -426,7 +410,8 @@ pub(in crate::provision) mod tests {
         let theirs = r#"{"Version":"2012-10-17","Statement":[{"Sid":"Vpc","Effect":"Deny","Principal":"*","Action":"s3:*","Resource":"*"},{"Sid":"Open","Effect":"Allow","Principal":"*","Action":"s3:GetObject","Resource":"*"}]}"#;
         settings.policy = Observed::Known(theirs.to_owned());
         let plan = plan_bucket(&spec(), &present(settings), Mode::Repair).unwrap();
-        let [Change::PutBucketPolicy { text, was: Some(was) }] = plan.as_slice() else { panic!("{plan:?}") };
+        let [Step::PutBucketPolicy { text, .. }] = steps(&plan)[..] else { panic!("{plan:?}") };
+        let was = plan.changes[0].from().unwrap();
         assert!(text.contains("\"Vpc\"") && !text.contains("\"Open\""));
         assert!(was.contains("DenyWrongKmsKey") && was.contains("Open"), "{was}");
     }
@@ -439,7 +424,7 @@ pub(in crate::provision) mod tests {
             (TAG_MANAGED_BY.into(), "strongroom".into()),
             (TAG_SPEC_VERSION.into(), newer),
         ]));
-        assert_eq!(plan_bucket(&spec(), &present(settings.clone()), Mode::Create), Ok(vec![]));
+        assert_eq!(changes(&spec(), &present(settings.clone()), Mode::Create), []);
         let error = plan_bucket(&spec(), &present(settings), Mode::Repair).unwrap_err();
         assert_eq!(error, Unplannable::NewerSpec { found: SPEC_VERSION + 1 });
     }
@@ -465,7 +450,10 @@ pub(in crate::provision) mod tests {
     #[test]
     fn change_tells_the_operator_what_and_why() {
         let plan = plan_bucket(&spec(), &spoiled(SPOILED[3].2), Mode::Repair).unwrap();
-        assert_eq!(plan[0].to_string(), "enable versioning (now: Suspended)");
-        assert_eq!(plan[0].actions(), "s3:PutBucketVersioning");
+        let change = &plan.changes[0];
+        assert_eq!(change.to_string(), "enable versioning (now: Suspended)");
+        assert_eq!(change.actions(), "s3:PutBucketVersioning");
+        assert_eq!((change.what().as_str(), change.kind()), ("bucket ml: versioning", Kind::Update));
+        assert_eq!((change.from().as_deref(), change.to().as_str()), (Some("Suspended"), "Enabled"));
     }
 }

@@ -2,33 +2,30 @@
 
 use aws_sdk_kms::types::KeyState;
 
-use super::{Planner, Standing, Unplannable, missing_tags, refuse_downgrade};
-use crate::provision::change::Change;
+use super::{Plan, Planner, Standing, Unplannable, refuse_downgrade};
+use crate::provision::change::Step;
 use crate::provision::compare::same_meaning;
-use crate::provision::key::{KeyFacts, ObservedKey};
+use crate::provision::key::{KeyFacts, ObservedKey, Rotation};
 use crate::provision::observe::{DefaultEncryption, Observed, ObservedBucket, Setting};
-use crate::provision::spec::{KEY_DESCRIPTION, KeyArn, KeySpec, KeyWish, Mode, ROTATION_PERIOD_DAYS};
+use crate::provision::spec::{KEY_DESCRIPTION, KeyArn, KeySpec, KeyWish, Mode};
 
-/// The changes that bring the key to what is wanted; empty means in sync.
+/// What brings the key to what is wanted.
 ///
 /// # Errors
 /// When the key is missing, unusable or not to be looked at: no mode makes a replacement silently.
-pub fn plan_key(
-    want: &KeySpec,
-    have: &ObservedKey,
-    bucket: &ObservedBucket,
-    mode: Mode,
-) -> Result<Vec<Change>, Unplannable> {
+pub fn plan_key(want: &KeySpec, have: &ObservedKey, bucket: &ObservedBucket, mode: Mode) -> Result<Plan, Unplannable> {
     match (have, &want.wish) {
         (ObservedKey::Unreadable(reason), _) => Err(Unplannable::KeyUnreadable { reason: reason.clone() }),
         (ObservedKey::Absent { .. }, KeyWish::Brought(arn)) => Err(Unplannable::KeyMissing { arn: arn.clone() }),
         (ObservedKey::Absent { .. }, KeyWish::Alias(alias)) if !mode.changes() => {
             Err(Unplannable::KeyAbsent { alias: alias.clone() })
         }
-        (ObservedKey::Absent { orphan }, KeyWish::Alias(alias)) => plan_new_key(want, alias, orphan.as_ref(), bucket),
+        (ObservedKey::Absent { orphan }, KeyWish::Alias(alias)) => {
+            plan_new_key(want, alias, orphan.as_ref(), bucket, mode)
+        }
         (ObservedKey::Present(key), _) => {
             usable(want, key)?;
-            if mode.changes() { plan_existing_key(want, key, mode) } else { Ok(Vec::new()) }
+            plan_existing_key(want, key, mode)
         }
     }
 }
@@ -54,7 +51,8 @@ fn plan_new_key(
     alias: &str,
     orphan: Option<&KeyArn>,
     bucket: &ObservedBucket,
-) -> Result<Vec<Change>, Unplannable> {
+    mode: Mode,
+) -> Result<Plan, Unplannable> {
     if let ObservedBucket::Present(settings) = bucket {
         match &settings.encryption {
             Observed::Known(DefaultEncryption { key: Some(key), .. }) => {
@@ -70,36 +68,37 @@ fn plan_new_key(
             _ => {}
         }
     }
-    let name = Change::CreateAlias { alias: alias.to_owned(), key: orphan.cloned() };
-    if orphan.is_some() {
-        // Its other settings are looked at once it has its name.
-        return Ok(vec![name]);
+    let mut planner = Planner::new(want.bucket(), mode);
+    if orphan.is_none() {
+        planner.take(Step::CreateKey);
     }
-    let mut changes = vec![Change::CreateKey, name];
-    if want.limits_key() {
-        changes.push(Change::PutKeyPolicy);
+    planner.take(Step::CreateAlias { alias: alias.to_owned(), key: orphan.cloned() });
+    // The other settings of a key that was left over are looked at once it has its name.
+    if orphan.is_none() {
+        if want.limits_key() {
+            planner.take(Step::PutKeyPolicy);
+        }
+        planner.take(Step::EnableKeyRotation { days: want.rotation_days });
     }
-    changes.push(Change::EnableKeyRotation { was: None });
-    Ok(changes)
+    planner.finish()
 }
 
-fn plan_existing_key(want: &KeySpec, key: &KeyFacts, mode: Mode) -> Result<Vec<Change>, Unplannable> {
-    if let (KeyWish::Alias(_), Observed::Unreadable(reason)) = (&want.wish, &key.tags) {
+fn plan_existing_key(want: &KeySpec, key: &KeyFacts, mode: Mode) -> Result<Plan, Unplannable> {
+    if let (KeyWish::Alias(_), Observed::Unreadable(reason), true) = (&want.wish, &key.tags, mode.changes()) {
         return Err(Unplannable::Unreadable(vec![(Setting::KeyTags, reason.clone())]));
     }
     if !key.ours(want) {
-        return Ok(Vec::new());
+        return Ok(Plan::default());
     }
-    let mut planner = Planner::new(mode, true);
     if mode == Mode::Repair {
         refuse_downgrade(&key.tags)?;
     }
-    if let Some(tags) = missing_tags(&want.tags, &key.tags, mode) {
-        planner.changes.push(Change::TagKey(tags));
-    }
-    if key.description != KEY_DESCRIPTION && mode == Mode::Repair {
-        planner.changes.push(Change::DescribeKey { was: key.description.clone() });
-    }
+    let mut planner = Planner::new(want.bucket(), mode);
+    planner.settle_tags(&want.tags, &key.tags, Step::TagKey);
+    let described = |have: &String| {
+        if have == KEY_DESCRIPTION { Standing::InOrder } else { Standing::Different(format!("\"{have}\"")) }
+    };
+    planner.settle(&key.description, described, Step::DescribeKey);
     if let Some(policy) = want.policy(&key.arn) {
         let standing = |have: &String| {
             if same_meaning(have, &policy.render()) {
@@ -110,17 +109,13 @@ fn plan_existing_key(want: &KeySpec, key: &KeyFacts, mode: Mode) -> Result<Vec<C
                 Standing::Different("another policy".to_owned())
             }
         };
-        planner.settle(Setting::KeyPolicy, &key.policy, standing, |_| Change::PutKeyPolicy);
+        planner.settle(&key.policy, standing, Step::PutKeyPolicy);
     }
-    planner.settle(
-        Setting::KeyRotation,
-        &key.rotation,
-        |have| match have.period_days {
-            Some(days) if days != ROTATION_PERIOD_DAYS => Standing::Different(format!("every {days} days")),
-            _ => Standing::InOrder,
-        },
-        |was| Change::EnableKeyRotation { was },
-    );
+    let rotates = |have: &Rotation| match have.period_days {
+        Some(days) if days != want.rotation_days => Standing::Different(format!("every {days} days")),
+        _ => Standing::InOrder,
+    };
+    planner.settle(&key.rotation, rotates, Step::EnableKeyRotation { days: want.rotation_days });
     planner.finish()
 }
 
@@ -129,11 +124,13 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::provision::key::Rotation;
+    use crate::provision::change::Change;
     use crate::provision::observe::BucketSettings;
     use crate::provision::plan::bucket::tests::{in_order, spec as bucket_spec};
     use crate::provision::policy::delegating_key_policy;
-    use crate::provision::spec::{BackEnd, SPEC_VERSION, TAG_MANAGED_BY, TAG_SPEC_VERSION, Wanted};
+    use crate::provision::spec::{
+        BackEnd, ROTATION_PERIOD_DAYS, SPEC_VERSION, TAG_MANAGED_BY, TAG_SPEC_VERSION, Wanted,
+    };
 
     const ARN: &str = "arn:aws:kms:eu-west-1:123456789012:key/1";
     const NO_BUCKET: ObservedBucket = ObservedBucket::Absent;
@@ -160,7 +157,7 @@ mod tests {
             created: 0,
             state: KeyState::Enabled,
             fit: true,
-            description: KEY_DESCRIPTION.to_owned(),
+            description: Observed::Known(KEY_DESCRIPTION.to_owned()),
             tags: Observed::Known(spec().tags),
             policy: Observed::Known(delegating_key_policy(&arn()).to_string()),
             rotation: Observed::Known(Rotation { period_days: Some(ROTATION_PERIOD_DAYS) }),
@@ -175,23 +172,28 @@ mod tests {
         ObservedKey::Absent { orphan: None }
     }
 
-    fn alias(key: Option<KeyArn>) -> Change {
-        Change::CreateAlias { alias: "alias/ml".to_owned(), key }
+    fn alias(key: Option<KeyArn>) -> Step {
+        Step::CreateAlias { alias: "alias/ml".to_owned(), key }
+    }
+
+    const ROTATE: Step = Step::EnableKeyRotation { days: ROTATION_PERIOD_DAYS };
+
+    fn steps(want: &KeySpec, have: &ObservedKey, mode: Mode) -> Vec<Step> {
+        let plan = plan_key(want, have, &NO_BUCKET, mode).unwrap();
+        plan.changes.iter().map(|change| change.step().clone()).collect()
     }
 
     #[test]
     fn absent_key_is_made_named_and_rotated_in_that_order() {
-        let rotate = Change::EnableKeyRotation { was: None };
-        let plan = plan_key(&spec(), &absent(), &NO_BUCKET, Mode::Create);
-        assert_eq!(plan, Ok(vec![Change::CreateKey, alias(None), rotate.clone()]));
-        let plan = plan_key(&limited(), &absent(), &NO_BUCKET, Mode::Create);
-        assert_eq!(plan, Ok(vec![Change::CreateKey, alias(None), Change::PutKeyPolicy, rotate]));
+        assert_eq!(steps(&spec(), &absent(), Mode::Create), [Step::CreateKey, alias(None), ROTATE]);
+        let limited = steps(&limited(), &absent(), Mode::Create);
+        assert_eq!(limited, [Step::CreateKey, alias(None), Step::PutKeyPolicy, ROTATE]);
     }
 
     #[test]
     fn key_that_a_dead_run_left_is_named_instead_of_a_second_one_made() {
         let have = ObservedKey::Absent { orphan: Some(arn()) };
-        assert_eq!(plan_key(&spec(), &have, &NO_BUCKET, Mode::Create), Ok(vec![alias(Some(arn()))]));
+        assert_eq!(steps(&spec(), &have, Mode::Create), [alias(Some(arn()))]);
     }
 
     #[test]
@@ -235,33 +237,28 @@ mod tests {
     fn key_of_another_region_is_fatal_where_s3_needs_it_near() {
         let elsewhere = |back_end| {
             let spec = KeySpec::new(&Wanted::new("ml", "us-east-1", back_end));
-            plan_key(
-                &spec,
-                &present(KeyFacts { tags: Observed::Known(spec.tags.clone()), ..key() }),
-                &NO_BUCKET,
-                Mode::Create,
-            )
+            let have = present(KeyFacts { tags: Observed::Known(spec.tags.clone()), ..key() });
+            plan_key(&spec, &have, &NO_BUCKET, Mode::Create)
         };
         assert!(matches!(elsewhere(BackEnd::Aws), Err(Unplannable::KeyElsewhere { .. })));
-        assert_eq!(elsewhere(BackEnd::Compatible), Ok(vec![]));
+        assert_eq!(elsewhere(BackEnd::Compatible), Ok(Plan::default()));
     }
 
     #[test]
     fn key_in_order_needs_nothing() {
         for mode in [Mode::Create, Mode::Repair, Mode::Verify, Mode::Off] {
-            assert_eq!(plan_key(&spec(), &present(key()), &NO_BUCKET, mode), Ok(vec![]));
+            assert_eq!(steps(&spec(), &present(key()), mode), []);
         }
     }
 
     #[test]
     fn rotation_that_is_off_is_turned_on_and_another_period_only_in_repair() {
         let off = present(KeyFacts { rotation: Observed::Absent, ..key() });
-        let on = vec![Change::EnableKeyRotation { was: None }];
-        assert_eq!(plan_key(&spec(), &off, &NO_BUCKET, Mode::Create), Ok(on));
+        assert_eq!(steps(&spec(), &off, Mode::Create), [ROTATE]);
         let slow = present(KeyFacts { rotation: Observed::Known(Rotation { period_days: Some(2560) }), ..key() });
-        assert_eq!(plan_key(&spec(), &slow, &NO_BUCKET, Mode::Create), Ok(vec![]));
+        assert_eq!(steps(&spec(), &slow, Mode::Create), []);
         let plan = plan_key(&spec(), &slow, &NO_BUCKET, Mode::Repair).unwrap();
-        assert_eq!(plan, [Change::EnableKeyRotation { was: Some("every 2560 days".into()) }]);
+        assert_eq!(plan.changes, [Change::new("ml", ROTATE, Some("every 2560 days".into()))]);
         let unread = present(KeyFacts { rotation: Observed::Unreadable("403".into()), ..key() });
         assert!(plan_key(&spec(), &unread, &NO_BUCKET, Mode::Create).is_err());
     }
@@ -269,24 +266,28 @@ mod tests {
     #[test]
     fn default_key_policy_is_tightened_and_a_foreign_one_only_in_repair() {
         let default = present(KeyFacts { tags: Observed::Known(limited().tags), ..key() });
-        assert_eq!(plan_key(&limited(), &default, &NO_BUCKET, Mode::Create), Ok(vec![Change::PutKeyPolicy]));
+        assert_eq!(steps(&limited(), &default, Mode::Create), [Step::PutKeyPolicy]);
         let foreign =
             present(KeyFacts { policy: Observed::Known(r#"{"Version":"2012-10-17","Statement":[]}"#.into()), ..key() });
-        assert_eq!(plan_key(&limited(), &foreign, &NO_BUCKET, Mode::Create), Ok(vec![]));
-        assert_eq!(plan_key(&limited(), &foreign, &NO_BUCKET, Mode::Repair), Ok(vec![Change::PutKeyPolicy]));
-        assert_eq!(plan_key(&spec(), &foreign, &NO_BUCKET, Mode::Repair), Ok(vec![]), "left to IAM");
+        assert_eq!(steps(&limited(), &foreign, Mode::Create), []);
+        assert_eq!(steps(&limited(), &foreign, Mode::Repair), [Step::PutKeyPolicy]);
+        assert_eq!(steps(&spec(), &foreign, Mode::Repair), [], "left to IAM");
         let ours = limited().policy(&arn()).unwrap().render();
         let ours = present(KeyFacts { policy: Observed::Known(ours), ..key() });
-        assert_eq!(plan_key(&limited(), &ours, &NO_BUCKET, Mode::Repair), Ok(vec![]));
+        assert_eq!(steps(&limited(), &ours, Mode::Repair), []);
     }
 
     #[test]
     fn key_that_is_not_ours_is_used_and_never_changed() {
-        let bad =
-            KeyFacts { description: "theirs".into(), rotation: Observed::Absent, tags: Observed::Absent, ..key() };
+        let bad = KeyFacts {
+            description: Observed::Known("theirs".into()),
+            rotation: Observed::Absent,
+            tags: Observed::Absent,
+            ..key()
+        };
         let brought = KeySpec::new(&Wanted { key: KeyWish::Brought(arn()), ..wanted() });
         for spec in [&spec(), &brought] {
-            assert_eq!(plan_key(spec, &present(bad.clone()), &NO_BUCKET, Mode::Repair), Ok(vec![]));
+            assert_eq!(steps(spec, &present(bad.clone()), Mode::Repair), []);
         }
         let missing = plan_key(&brought, &absent(), &NO_BUCKET, Mode::Create);
         assert_eq!(missing, Err(Unplannable::KeyMissing { arn: arn() }));
@@ -297,17 +298,21 @@ mod tests {
         let have = present(KeyFacts { tags: Observed::Unreadable("403".into()), ..key() });
         let error = plan_key(&spec(), &have, &NO_BUCKET, Mode::Create).unwrap_err();
         assert!(error.to_string().contains("kms:ListResourceTags"), "{error}");
-        assert_eq!(plan_key(&spec(), &have, &NO_BUCKET, Mode::Verify), Ok(vec![]));
+        assert_eq!(steps(&spec(), &have, Mode::Verify), []);
     }
 
     #[test]
     fn tags_and_description_of_our_key_are_mended() {
         let marked = BTreeMap::from([(TAG_MANAGED_BY.to_owned(), "strongroom".to_owned())]);
-        let have = present(KeyFacts { tags: Observed::Known(marked.clone()), description: "x".into(), ..key() });
-        let plan = plan_key(&spec(), &have, &NO_BUCKET, Mode::Create).unwrap();
-        assert!(matches!(plan.as_slice(), [Change::TagKey(tags)] if tags.len() == 3), "{plan:?}");
-        let plan = plan_key(&spec(), &have, &NO_BUCKET, Mode::Repair).unwrap();
-        assert!(matches!(plan.as_slice(), [Change::TagKey(_), Change::DescribeKey { .. }]), "{plan:?}");
+        let have = present(KeyFacts {
+            tags: Observed::Known(marked.clone()),
+            description: Observed::Known("x".into()),
+            ..key()
+        });
+        let plan = steps(&spec(), &have, Mode::Create);
+        assert!(matches!(plan.as_slice(), [Step::TagKey(tags)] if tags.len() == 3), "{plan:?}");
+        let plan = steps(&spec(), &have, Mode::Repair);
+        assert!(matches!(plan.as_slice(), [Step::TagKey(_), Step::DescribeKey]), "{plan:?}");
 
         let mut newer = marked;
         newer.insert(TAG_SPEC_VERSION.to_owned(), (SPEC_VERSION + 1).to_string());

@@ -8,7 +8,7 @@ mod key;
 
 use std::collections::BTreeMap;
 
-use super::change::Change;
+use super::change::{Change, Difference, Step, listed};
 use super::observe::{Observed, Setting};
 use super::spec::{KeyArn, Mode, SPEC_VERSION, TAG_SPEC_VERSION};
 
@@ -17,6 +17,8 @@ pub use self::bucket::plan_bucket;
 pub(super) use self::bucket::tests;
 pub(super) use self::bucket::{aborts_uploads_after, wanted_encryption};
 pub use self::key::plan_key;
+
+type Tags = BTreeMap<String, String>;
 
 /// Why no plan can be made; each says what the operator can do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -111,6 +113,15 @@ pub enum Unplannable {
     PlainHttp,
 }
 
+/// What a run would do, and what it would leave.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Plan {
+    /// The changes, in the order they must be made; empty: nothing to do.
+    pub changes: Vec<Change>,
+    /// What differs, and this mode leaves alone.
+    pub left_alone: Vec<Difference>,
+}
+
 /// How a setting stands to what is wanted.
 enum Standing {
     InOrder,
@@ -121,76 +132,90 @@ enum Standing {
 }
 
 /// Collects changes, under the rules of one mode.
-struct Planner {
+struct Planner<'a> {
+    bucket: &'a str,
     mode: Mode,
     /// Whether `create` may set what was never set.
     completes: bool,
-    changes: Vec<Change>,
+    plan: Plan,
     unreadable: Vec<(Setting, String)>,
 }
 
-impl Planner {
-    fn new(mode: Mode, completes: bool) -> Self {
-        Self { mode, completes, changes: Vec::new(), unreadable: Vec::new() }
+impl<'a> Planner<'a> {
+    fn new(bucket: &'a str, mode: Mode) -> Self {
+        Self { bucket, mode, completes: true, plan: Plan::default(), unreadable: Vec::new() }
     }
 
-    fn settle<T>(
-        &mut self,
-        setting: Setting,
-        have: &Observed<T>,
-        standing: impl FnOnce(&T) -> Standing,
-        change: impl FnOnce(Option<String>) -> Change,
-    ) {
+    /// A step that is taken without a look.
+    fn take(&mut self, step: Step) {
+        self.plan.changes.push(Change::new(self.bucket, step, None));
+    }
+
+    /// The step, if the setting needs it and the mode allows it.
+    fn settle<T>(&mut self, have: &Observed<T>, standing: impl FnOnce(&T) -> Standing, step: Step) {
         let standing = match have {
             Observed::Known(value) => standing(value),
             Observed::Absent => Standing::Unset,
             Observed::Unsupported => Standing::InOrder,
             Observed::Unreadable(reason) => {
-                self.unreadable.push((setting, reason.clone()));
+                let change = Change::new(self.bucket, step, Some(format!("cannot be read ({reason})")));
+                self.unreadable.extend(change.setting().map(|setting| (setting, reason.clone())));
+                self.plan.left_alone.extend(change.left_alone());
                 return;
             }
         };
-        match standing {
-            Standing::Unset if self.mode == Mode::Repair || self.completes => self.changes.push(change(None)),
-            Standing::Different(was) if self.mode == Mode::Repair => self.changes.push(change(Some(was))),
-            Standing::InOrder | Standing::Unset | Standing::Different(_) => {}
+        let (was, allowed) = match standing {
+            Standing::InOrder => return,
+            Standing::Unset => (None, self.mode == Mode::Repair || self.mode == Mode::Create && self.completes),
+            Standing::Different(was) => (Some(was), self.mode == Mode::Repair),
+        };
+        let change = Change::new(self.bucket, step, was);
+        if allowed {
+            self.plan.changes.push(change);
+        } else {
+            self.plan.left_alone.extend(change.left_alone());
         }
     }
 
-    fn finish(self) -> Result<Vec<Change>, Unplannable> {
-        if self.unreadable.is_empty() { Ok(self.changes) } else { Err(Unplannable::Unreadable(self.unreadable)) }
+    /// The tags of ours that are absent or wrong; those of others are none of our business.
+    fn settle_tags(&mut self, want: &Tags, have: &Observed<Tags>, step: impl Fn(Tags) -> Step) {
+        let none = Tags::new();
+        let found = have.known().unwrap_or(&none);
+        let (wrong, absent): (Tags, Tags) = want
+            .iter()
+            .filter(|(name, value)| found.get(*name) != Some(value))
+            .map(owned)
+            .partition(|(name, _)| found.contains_key(name));
+        // One call where both may be set; `create` may set only what is absent.
+        let groups = match self.mode {
+            Mode::Repair => vec![wrong.into_iter().chain(absent).collect()],
+            _ => vec![absent, wrong],
+        };
+        for set in groups.into_iter().filter(|set: &Tags| !set.is_empty()) {
+            let now: Tags = found.iter().filter(|(name, _)| set.contains_key(*name)).map(owned).collect();
+            let standing = if now.is_empty() { Standing::Unset } else { Standing::Different(listed(&now)) };
+            self.settle(have, |_| standing, step(set));
+        }
+    }
+
+    fn finish(self) -> Result<Plan, Unplannable> {
+        if self.mode.changes() && !self.unreadable.is_empty() {
+            return Err(Unplannable::Unreadable(self.unreadable));
+        }
+        Ok(self.plan)
     }
 }
 
-fn refuse_downgrade(tags: &Observed<BTreeMap<String, String>>) -> Result<(), Unplannable> {
+fn owned((name, value): (&String, &String)) -> (String, String) {
+    (name.clone(), value.clone())
+}
+
+fn refuse_downgrade(tags: &Observed<Tags>) -> Result<(), Unplannable> {
     let found = tags.known().and_then(|tags| tags.get(TAG_SPEC_VERSION)).and_then(|version| version.parse().ok());
     match found {
         Some(found) if found > SPEC_VERSION => Err(Unplannable::NewerSpec { found }),
         _ => Ok(()),
     }
-}
-
-/// The tags of ours that a run in this mode must set: absent ones, and in `repair` wrong ones.
-fn missing_tags(
-    want: &BTreeMap<String, String>,
-    have: &Observed<BTreeMap<String, String>>,
-    mode: Mode,
-) -> Option<BTreeMap<String, String>> {
-    let none = BTreeMap::new();
-    let have = match have {
-        Observed::Known(have) => have,
-        Observed::Absent => &none,
-        Observed::Unsupported | Observed::Unreadable(_) => return None,
-    };
-    let missing: BTreeMap<_, _> = want
-        .iter()
-        .filter(|(name, value)| match have.get(*name) {
-            None => true,
-            Some(found) => found != *value && mode == Mode::Repair,
-        })
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect();
-    (!missing.is_empty()).then_some(missing)
 }
 
 fn told(unreadable: &[(Setting, String)]) -> String {

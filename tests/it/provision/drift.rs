@@ -6,7 +6,7 @@ use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
 use strongroom::provision::{self, ClaimId, Clients, Mode, Provisioned, Status};
 
 use super::account::Account;
-use super::{standing, wanted};
+use super::{changes_due, standing, wanted};
 
 /// What is done to a bucket behind our back.
 #[derive(Debug, Clone, Copy)]
@@ -154,7 +154,7 @@ async fn drift_is_reported_in_create_and_mended_in_repair() {
         let repaired = account.provision(&wanted, Mode::Repair).await.unwrap();
         assert_eq!(repaired.changes_made.len(), usize::from(!create_mends), "{harm:?}: {:?}", repaired.changes_made);
         assert_eq!(standing(&repaired.findings, Status::Failed), BTreeSet::new(), "{harm:?}");
-        assert_eq!(provision::preview(&clients, &wanted, Mode::Repair).await.unwrap(), []);
+        assert_eq!(changes_due(&account, &wanted).await, []);
         assert_eq!(repaired.outputs, made.outputs);
     }
 }

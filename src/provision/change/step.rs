@@ -1,0 +1,101 @@
+//! The steps that a plan is made of.
+
+use std::collections::BTreeMap;
+
+use crate::provision::observe::{DefaultEncryption, Lifecycle, Setting};
+use crate::provision::policy::Sid;
+use crate::provision::spec::KeyArn;
+
+/// One call, with all that it sends.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Step {
+    /// Make the key.
+    CreateKey,
+    /// Give the key its alias; `None`: the key that this run has just made.
+    CreateAlias {
+        /// `alias/…`
+        alias: String,
+        /// A key that an earlier run left without it.
+        key: Option<KeyArn>,
+    },
+    /// Set these tags on the key, keeping its others.
+    TagKey(BTreeMap<String, String>),
+    /// Set the key's description.
+    DescribeKey,
+    /// Set the key's policy.
+    PutKeyPolicy,
+    /// Rotate the key's material.
+    EnableKeyRotation {
+        /// Days between two rotations.
+        days: i32,
+    },
+    /// Make the bucket, owned by its account alone.
+    CreateBucket {
+        /// Where.
+        region: String,
+    },
+    /// Turn on all four public access blocks.
+    BlockPublicAccess,
+    /// Make the bucket's owner the owner of every object, which turns ACLs off.
+    EnforceOwnership,
+    /// Encrypt under our key by default.
+    EncryptByDefault(DefaultEncryption),
+    /// Keep every version.
+    EnableVersioning,
+    /// Put our statements in force, keeping those of others.
+    PutBucketPolicy {
+        /// The whole text.
+        text: String,
+        /// Our statements.
+        ours: Vec<Sid>,
+        /// How many statements of others it keeps.
+        kept: usize,
+    },
+    /// Set the lifecycle rules.
+    PutLifecycle(Lifecycle),
+    /// Set the bucket's tags.
+    TagBucket {
+        /// All of them, others' included: S3 knows only all tags at once.
+        all: BTreeMap<String, String>,
+        /// Those that change.
+        set: BTreeMap<String, String>,
+    },
+}
+
+impl Step {
+    pub(super) fn setting(&self) -> Option<Setting> {
+        match self {
+            Self::CreateKey | Self::CreateAlias { .. } | Self::CreateBucket { .. } => None,
+            Self::TagKey(_) => Some(Setting::KeyTags),
+            Self::DescribeKey => Some(Setting::KeyDescription),
+            Self::PutKeyPolicy => Some(Setting::KeyPolicy),
+            Self::EnableKeyRotation { .. } => Some(Setting::KeyRotation),
+            Self::BlockPublicAccess => Some(Setting::PublicAccessBlock),
+            Self::EnforceOwnership => Some(Setting::Ownership),
+            Self::EncryptByDefault(_) => Some(Setting::DefaultEncryption),
+            Self::EnableVersioning => Some(Setting::Versioning),
+            Self::PutBucketPolicy { .. } => Some(Setting::Policy),
+            Self::PutLifecycle(_) => Some(Setting::Lifecycle),
+            Self::TagBucket { .. } => Some(Setting::Tags),
+        }
+    }
+
+    pub(super) fn actions(&self) -> &'static str {
+        match self {
+            Self::CreateKey => "kms:CreateKey, kms:TagResource",
+            Self::CreateAlias { .. } => "kms:CreateAlias (on the alias and on the key)",
+            Self::TagKey(_) => "kms:TagResource",
+            Self::DescribeKey => "kms:UpdateKeyDescription",
+            Self::PutKeyPolicy => "kms:PutKeyPolicy",
+            Self::EnableKeyRotation { .. } => "kms:EnableKeyRotation",
+            Self::CreateBucket { .. } => "s3:CreateBucket, s3:PutBucketOwnershipControls",
+            Self::BlockPublicAccess => "s3:PutBucketPublicAccessBlock",
+            Self::EnforceOwnership => "s3:PutBucketOwnershipControls",
+            Self::EncryptByDefault(_) => "s3:PutEncryptionConfiguration",
+            Self::EnableVersioning => "s3:PutBucketVersioning",
+            Self::PutBucketPolicy { .. } => "s3:PutBucketPolicy",
+            Self::PutLifecycle(_) => "s3:PutLifecycleConfiguration",
+            Self::TagBucket { .. } => "s3:PutBucketTagging",
+        }
+    }
+}

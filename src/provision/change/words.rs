@@ -1,0 +1,105 @@
+//! What the operator reads about a change: in one line, as a value, and why.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::{Change, Step};
+use crate::provision::observe::PublicAccess;
+use crate::provision::policy::Sid;
+use crate::provision::spec::{ABORT_UPLOADS_AFTER_DAYS, KEY_DESCRIPTION};
+
+impl Change {
+    /// What will be set.
+    pub fn to(&self) -> String {
+        match &self.step {
+            Step::CreateKey => format!("\"{KEY_DESCRIPTION}\", symmetric, one region"),
+            Step::CreateAlias { key: None, .. } => "the new key".to_owned(),
+            Step::CreateAlias { key: Some(key), .. } => format!("{key}, left over from an interrupted run"),
+            Step::TagKey(set) | Step::TagBucket { set, .. } => listed(set),
+            Step::DescribeKey => format!("\"{KEY_DESCRIPTION}\""),
+            Step::PutKeyPolicy => "only the runtime principals use it, only through S3".to_owned(),
+            Step::EnableKeyRotation { days } => format!("every {days} days"),
+            Step::CreateBucket { region } => format!("in {region}, owned by its account alone"),
+            Step::BlockPublicAccess => PublicAccess::BLOCKED.to_string(),
+            Step::EnforceOwnership => "BucketOwnerEnforced".to_owned(),
+            Step::EncryptByDefault(wanted) => wanted.in_full(),
+            Step::EnableVersioning => "Enabled".to_owned(),
+            Step::PutBucketPolicy { ours, kept, .. } => {
+                let names: Vec<_> = ours.iter().copied().map(Sid::as_str).collect();
+                format!("{}{}", names.join(", "), kept_too(*kept, "statement"))
+            }
+            Step::PutLifecycle(lifecycle) => {
+                let kept = lifecycle.rules.len().saturating_sub(1);
+                format!("abort unfinished uploads after {ABORT_UPLOADS_AFTER_DAYS} days{}", kept_too(kept, "rule"))
+            }
+        }
+    }
+
+    /// What goes wrong without it.
+    pub fn why(&self) -> &'static str {
+        match &self.step {
+            Step::CreateKey => {
+                "Without a key of its own the bucket falls under one that every principal of the account may use."
+            }
+            Step::CreateAlias { .. } => "Without its alias the next run does not find the key, and makes a second one.",
+            Step::TagKey(_) => {
+                "Without its tags nobody knows whose key it is, and this service never changes it again."
+            }
+            Step::DescribeKey => "Whoever cleans up keys by hand sees a key without a purpose.",
+            Step::PutKeyPolicy => "Any principal with an IAM policy on KMS could decrypt every model.",
+            Step::EnableKeyRotation { .. } => "Key material that is never rotated protects everything ever written.",
+            Step::CreateBucket { .. } => "There is no place for models.",
+            Step::BlockPublicAccess => "One wrong policy or ACL would open the models to the world.",
+            Step::EnforceOwnership => "ACLs could give objects away, past every policy.",
+            Step::EncryptByDefault(_) => "A write that names no key would be stored under another one than ours.",
+            Step::EnableVersioning => "An overwrite or deletion would destroy a published version.",
+            Step::PutBucketPolicy { .. } => {
+                "Writes under other keys, plain HTTP and old presigned URLs would be accepted."
+            }
+            Step::PutLifecycle(_) => "Unfinished uploads would be stored, and paid for, for ever.",
+            Step::TagBucket { .. } => {
+                "Without its tags nobody knows whose bucket it is, and `create` no longer completes it."
+            }
+        }
+    }
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.step {
+            Step::CreateKey => write!(f, "create a KMS key, \"{KEY_DESCRIPTION}\"")?,
+            Step::CreateAlias { alias, key: None } => write!(f, "name the new key {alias}")?,
+            Step::CreateAlias { alias, key: Some(key) } => {
+                write!(f, "name {key}, left over from an interrupted run, {alias}")?;
+            }
+            Step::TagKey(set) => write!(f, "tag the key {}", listed(set))?,
+            Step::DescribeKey => write!(f, "describe the key as \"{KEY_DESCRIPTION}\"")?,
+            Step::PutKeyPolicy => f.write_str("let only the runtime principals use the key, and only through S3")?,
+            Step::EnableKeyRotation { days } => write!(f, "rotate the key every {days} days")?,
+            Step::CreateBucket { region } => write!(f, "create bucket {} in {region}", self.bucket)?,
+            Step::BlockPublicAccess => f.write_str("block public access, all four ways")?,
+            Step::EnforceOwnership => f.write_str("make the bucket owner own every object (ACLs off)")?,
+            Step::EncryptByDefault(_) => f.write_str("encrypt by default with SSE-KMS under our key, bucket key on")?,
+            Step::EnableVersioning => f.write_str("enable versioning")?,
+            Step::PutBucketPolicy { .. } => f.write_str("put our denials into the bucket policy")?,
+            Step::PutLifecycle(_) => {
+                write!(f, "abort unfinished multipart uploads after {ABORT_UPLOADS_AFTER_DAYS} days")?;
+            }
+            Step::TagBucket { set, .. } => write!(f, "tag the bucket {}", listed(set))?,
+        }
+        self.was.as_ref().map_or(Ok(()), |was| write!(f, " (now: {was})"))
+    }
+}
+
+/// Tags as an operator reads them.
+pub(in crate::provision) fn listed(tags: &BTreeMap<String, String>) -> String {
+    tags.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(", ")
+}
+
+fn kept_too(count: usize, what: &str) -> String {
+    match count {
+        0 => String::new(),
+        1 => format!("; 1 {what} of others is kept"),
+        many => format!("; {many} {what}s of others are kept"),
+    }
+}
