@@ -2,6 +2,7 @@
 
 mod aws;
 mod back_end;
+pub mod bucket;
 mod data_dir;
 mod maintenance;
 mod secure;
@@ -198,15 +199,4 @@ impl Embedded {
         self.back_end.stop().await;
         drop(self.data_dir);
     }
-}
-
-/// The bucket's name, region, key and alias, asked of the account; with and without a running server.
-///
-/// # Errors
-/// [`StartError`].
-pub async fn outputs(config: &Config) -> Result<Outputs, StartError> {
-    let (back_end, _lock) = BackEnd::reach(config).await?;
-    let outputs = back_end.outputs(config).await;
-    back_end.stop().await;
-    Ok(outputs?)
 }

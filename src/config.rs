@@ -19,8 +19,9 @@ use self::reader::{Reader, Value};
 const PREFIX: &str = "STRONGROOM_";
 const MIB: u64 = 1024 * 1024;
 
-/// Variables of the client commands; they say nothing to the service.
-const CLIENT_VARIABLES: [&str; 2] = ["url", "token"];
+/// Variables of the client commands, and the one of `bucket outputs --format env` that is no setting; they say nothing
+/// to the service.
+const CLIENT_VARIABLES: [&str; 3] = ["url", "token", "kms_key_alias"];
 
 /// Everything the service may be told. Built once, then immutable.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -27,7 +27,7 @@ struct Cli {
 enum Command {
     /// Secure the bucket and answer requests.
     Serve(serve::Serve),
-    /// Look at the bucket.
+    /// Secure the bucket, prove it, and say what it is.
     #[command(subcommand)]
     Bucket(bucket::Bucket),
     /// Run the embedded S3 and KMS alone, for repairs with other clients when the service does not start.
@@ -69,16 +69,24 @@ impl Settings {
 
 /// Runs the command that the process was started with.
 pub fn run() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(told) => {
+            // Nobody may be there to read it. Not clap's own status for a wrong flag, 2: that is a plan with changes.
+            let _told = told.print();
+            return if told.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+        }
+    };
+    let done = |()| ExitCode::SUCCESS;
     let outcome = match cli.command {
-        Command::Serve(serve) => serve.run(),
+        Command::Serve(serve) => serve.run().map(done),
         Command::Bucket(bucket) => bucket.run(),
-        Command::Embedded(settings) => embedded::run(&settings),
-        Command::CheckConfig(settings) => check_config::run(&settings),
-        Command::Openapi => openapi::run(),
+        Command::Embedded(settings) => embedded::run(&settings).map(done),
+        Command::CheckConfig(settings) => check_config::run(&settings).map(done),
+        Command::Openapi => openapi::run().map(done),
     };
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             // Standard error may be closed; there is nobody left to tell then.
             let _told = writeln!(std::io::stderr(), "strongroom: {}", with_causes(&*error));
