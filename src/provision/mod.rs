@@ -143,8 +143,21 @@ pub enum ProvisionError {
 /// # Errors
 /// Whatever keeps the bucket from being worked with. Drift that `create` may not touch is no error but a finding.
 pub async fn provision(clients: &Clients, wanted: &Wanted, mode: Mode) -> Result<Provisioned, ProvisionError> {
+    provision_telling(clients, wanted, mode, &|change| tracing::info!(%mode, "provisioning: {change}")).await
+}
+
+/// As [`provision`], telling `made` each change as soon as it is made.
+///
+/// # Errors
+/// As [`provision`].
+pub async fn provision_telling(
+    clients: &Clients,
+    wanted: &Wanted,
+    mode: Mode,
+    made: &(dyn Fn(&Change) + Sync),
+) -> Result<Provisioned, ProvisionError> {
     let key_spec = KeySpec::new(wanted);
-    let mut run = Run { clients, wanted, mode, changes_made: Vec::new(), unsupported: BTreeSet::new() };
+    let mut run = Run { clients, wanted, mode, made, changes_made: Vec::new(), unsupported: BTreeSet::new() };
     if mode == Mode::Off {
         let key_arn = run.key_arn_only(&key_spec).await?;
         return Ok(run.done(BucketSpec::new(wanted, key_arn), verify::unlooked()));
@@ -245,6 +258,7 @@ struct Run<'a> {
     clients: &'a Clients,
     wanted: &'a Wanted,
     mode: Mode,
+    made: &'a (dyn Fn(&Change) + Sync),
     changes_made: Vec<String>,
     unsupported: BTreeSet<Setting>,
 }
@@ -336,7 +350,7 @@ impl Run<'_> {
     fn made(&mut self, change: &Change) {
         let told = change.to_string();
         if !self.changes_made.contains(&told) {
-            tracing::info!(mode = %self.mode, "provisioning: {told}");
+            (self.made)(change);
             self.changes_made.push(told);
         }
     }
