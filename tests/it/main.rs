@@ -9,6 +9,7 @@ mod memory;
 mod openapi;
 mod outside;
 mod provision;
+mod provision_role;
 mod reads;
 mod start;
 mod support;

@@ -67,12 +67,15 @@ pub(crate) struct Outside {
     /// One pair of credentials, good for both.
     pub(crate) access_key: &'static str,
     pub(crate) secret_key: &'static str,
+    /// Access key and secret of somebody who reads and writes objects, and may not change a bucket.
+    pub(crate) serving: (&'static str, &'static str),
     servers: [Guarded; 2],
 }
 
 const REGION: &str = "us-east-1";
 const ACCESS_KEY: &str = "test";
 const SECRET_KEY: &str = "test-secret-key";
+const SERVING: (&str, &str) = ("serving", "serving-secret-key");
 /// Both take 2 to 10 seconds on an idle machine; LocalStack loads its KMS at the first request.
 const START_LIMIT: Duration = Duration::from_secs(90);
 const POLL: Duration = Duration::from_millis(100);
@@ -255,6 +258,7 @@ fn spawn() -> io::Result<(Outside, String)> {
         region: REGION,
         access_key: ACCESS_KEY,
         secret_key: SECRET_KEY,
+        serving: SERVING,
         servers: [seaweedfs, localstack],
     };
     Ok((outside, format!("http://127.0.0.1:{master}")))
@@ -317,6 +321,10 @@ fn seaweedfs_identities(kms_endpoint: &str) -> serde_json::Value {
             "name": "admin",
             "credentials": [{ "accessKey": ACCESS_KEY, "secretKey": SECRET_KEY }],
             "actions": ["Admin", "Read", "Write", "List", "Tagging"],
+        }, {
+            "name": "serving",
+            "credentials": [{ "accessKey": SERVING.0, "secretKey": SERVING.1 }],
+            "actions": ["Read", "Write", "List", "Tagging"],
         }],
         "kms": {
             "default_provider": "localstack",

@@ -62,9 +62,14 @@ pub(crate) struct Service {
     pub(crate) back_end: BackEnd,
     http: reqwest::Client,
     settings: String,
+    /// Beside what the back end needs, or instead of it.
+    environment: Environment,
     program: Option<Guarded>,
     data: TempDir,
 }
+
+/// Environment variables of a service.
+pub(crate) type Environment = Vec<(&'static str, String)>;
 
 /// What is in the bucket besides what the service always keeps there.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -82,19 +87,25 @@ impl Service {
 
     /// Starts a service with these lines added to its configuration file.
     pub(crate) async fn start_with(back_end: BackEnd, settings: &str) -> Self {
-        Self::in_dir(back_end, settings, tempfile::tempdir().unwrap()).await
+        Self::start_in(back_end, settings, Vec::new()).await
     }
 
-    async fn in_dir(back_end: BackEnd, settings: &str, data: TempDir) -> Self {
-        let config = data.path().join("strongroom.toml");
+    /// Starts a service with these lines in its configuration file and these variables in its environment.
+    pub(crate) async fn start_in(back_end: BackEnd, settings: &str, environment: Environment) -> Self {
+        Self::in_dir(back_end, settings, environment, tempfile::tempdir().unwrap()).await
+    }
+
+    /// Starts a service that refuses to, and gives what it said.
+    pub(crate) async fn refused_first_start(back_end: BackEnd, settings: &str, environment: Environment) -> String {
+        let data = tempfile::tempdir().unwrap();
+        let config = write_config(back_end, settings, data.path()).await;
+        refusal_of(&mut spawn(back_end, &config, &environment).await).await
+    }
+
+    async fn in_dir(back_end: BackEnd, settings: &str, environment: Environment, data: TempDir) -> Self {
+        let config = write_config(back_end, settings, data.path()).await;
         let data_dir = data.path().join("data");
-        let storage = match back_end {
-            BackEnd::Embedded => "storage = 'embedded'\nembedded_listen = '127.0.0.1:0'\n".to_owned(),
-            BackEnd::SeaweedFs => outside_settings(seaweedfs_with_localstack().await, data.path()),
-        };
-        let text = format!("listen = '127.0.0.1:0'\ndata_dir = '{}'\n{storage}{settings}\n", data_dir.display());
-        std::fs::write(&config, text).unwrap();
-        let mut program = spawn(back_end, &config).await;
+        let mut program = spawn(back_end, &config, &environment).await;
         let greeting = greeting_of(&mut program).await;
         let of = |name: &str| {
             let line = greeting.lines().find_map(|line| line.strip_prefix(name));
@@ -110,6 +121,7 @@ impl Service {
             back_end,
             http: reqwest::Client::builder().redirect(Policy::none()).no_proxy().build().unwrap(),
             settings: settings.to_owned(),
+            environment,
             program: Some(program),
             data,
         }
@@ -118,7 +130,7 @@ impl Service {
     /// Ends the service with SIGTERM, and starts it again on the same data.
     pub(crate) async fn restart(mut self) -> Self {
         drop(self.program.take());
-        Self::in_dir(self.back_end, &self.settings, self.data).await
+        Self::in_dir(self.back_end, &self.settings, self.environment, self.data).await
     }
 
     /// Ends the service with SIGKILL, and starts it again on the same data.
@@ -148,24 +160,15 @@ impl Service {
     /// Ends the service if it runs, starts it once more and gives what it said when it refused to.
     pub(crate) async fn refused_start(mut self) -> String {
         drop(self.program.take());
-        let mut program = spawn(self.back_end, &self.data.path().join("strongroom.toml")).await;
-        let deadline = Instant::now() + START_LIMIT;
-        loop {
-            if let Some(status) = program.ended() {
-                assert!(!status.success());
-                return program.log_tail();
-            }
-            assert!(Instant::now() < deadline, "the service neither ended nor started\n{}", program.log_tail());
-            assert!(!program.log_tail().contains("Publish a first version"), "it started\n{}", program.log_tail());
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        let config = self.data.path().join("strongroom.toml");
+        refusal_of(&mut spawn(self.back_end, &config, &self.environment).await).await
     }
 
     /// Ends the service, and runs its embedded S3 and KMS alone.
     pub(crate) async fn embedded_alone(mut self) -> Self {
         drop(self.program.take());
         let config = self.data.path().join("strongroom.toml");
-        let mut program = spawn_command("embedded", self.back_end, &config).await;
+        let mut program = spawn_command("embedded", self.back_end, &config, &self.environment).await;
         let deadline = Instant::now() + START_LIMIT;
         while !program.log_tail().contains("For example") {
             assert!(program.ended().is_none() && Instant::now() < deadline, "{}", program.log_tail());
@@ -377,19 +380,47 @@ pub(crate) fn repr_digest(bytes: &[u8]) -> String {
     format!("sha-256=:{}:", Sha256Digest::of(bytes).to_base64())
 }
 
-async fn spawn(back_end: BackEnd, config: &Path) -> Guarded {
-    spawn_command("serve", back_end, config).await
+async fn write_config(back_end: BackEnd, settings: &str, data: &Path) -> PathBuf {
+    let config = data.join("strongroom.toml");
+    let storage = match back_end {
+        BackEnd::Embedded => "storage = 'embedded'\nembedded_listen = '127.0.0.1:0'\n".to_owned(),
+        BackEnd::SeaweedFs => outside_settings(seaweedfs_with_localstack().await, data),
+    };
+    let data_dir = data.join("data").display().to_string();
+    let text = format!("listen = '127.0.0.1:0'\ndata_dir = '{data_dir}'\n{storage}{settings}\n");
+    std::fs::write(&config, text).unwrap();
+    config
 }
 
-async fn spawn_command(command: &str, back_end: BackEnd, config: &Path) -> Guarded {
-    let environment = match back_end {
+async fn spawn(back_end: BackEnd, config: &Path, environment: &Environment) -> Guarded {
+    spawn_command("serve", back_end, config, environment).await
+}
+
+async fn spawn_command(command: &str, back_end: BackEnd, config: &Path, environment: &Environment) -> Guarded {
+    let mut all = match back_end {
         BackEnd::Embedded => Vec::new(),
         BackEnd::SeaweedFs => outside_environment(seaweedfs_with_localstack().await),
     };
+    // Of two values for one name the later counts.
+    all.extend(environment.iter().cloned());
     let arguments = [command.to_owned(), "--config".to_owned(), config.display().to_string()];
     let program = Path::new(env!("CARGO_BIN_EXE_strongroom"));
     let run_dir = tempfile::tempdir().unwrap().keep();
-    Guarded::start("strongroom", &run_dir, program, &arguments, &environment, &[]).unwrap()
+    Guarded::start("strongroom", &run_dir, program, &arguments, &all, &[]).unwrap()
+}
+
+/// What a program says that ends instead of starting.
+async fn refusal_of(program: &mut Guarded) -> String {
+    let deadline = Instant::now() + START_LIMIT;
+    loop {
+        if let Some(status) = program.ended() {
+            assert!(!status.success());
+            return program.log_tail();
+        }
+        assert!(Instant::now() < deadline, "the service neither ended nor started\n{}", program.log_tail());
+        assert!(!program.log_tail().contains("Publish a first version"), "it started\n{}", program.log_tail());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 async fn greeting_of(program: &mut Guarded) -> String {
