@@ -3,12 +3,16 @@
 
 mod support;
 
+use std::time::Duration;
+
+use aws_sdk_s3::primitives::DateTime;
 use aws_sdk_s3::types::{
     AbortIncompleteMultipartUpload, BucketCannedAcl, BucketLifecycleConfiguration, BucketLocationConstraint,
     BucketLoggingStatus, CorsConfiguration, CorsRule, CreateBucketConfiguration, EventBridgeConfiguration,
     ExpirationStatus, LifecycleExpiration, LifecycleRule, LifecycleRuleFilter, LoggingEnabled,
     NotificationConfiguration, ObjectOwnership, OwnershipControls, OwnershipControlsRule,
-    PublicAccessBlockConfiguration, ServerSideEncryption, Tag, Tagging, Transition, TransitionStorageClass,
+    PublicAccessBlockConfiguration, ServerSideEncryption, StorageClass, Tag, Tagging, Transition,
+    TransitionStorageClass,
 };
 use support::raw::Raw;
 use support::{Endpoint, code, status};
@@ -163,6 +167,12 @@ async fn lifecycle_rules_that_cannot_be_carried_out_are_refused() {
     assert_eq!(code(put(rule().abort_incomplete_multipart_upload(abort).build().unwrap()).await), "InvalidArgument");
     let transition = Transition::builder().days(30).storage_class(TransitionStorageClass::Glacier).build();
     assert_eq!(status(put(rule().transitions(transition).build().unwrap()).await), 501);
+    let tiering =
+        |days: i32| Transition::builder().days(days).storage_class(TransitionStorageClass::IntelligentTiering).build();
+    assert_eq!(code(put(rule().transitions(tiering(-1)).build().unwrap()).await), "InvalidArgument");
+    let expired = rule().expiration(LifecycleExpiration::builder().days(1).build());
+    assert_eq!(code(put(expired.transitions(tiering(1)).build().unwrap()).await), "InvalidArgument");
+    put(rule().transitions(tiering(0)).build().unwrap()).await.unwrap();
 }
 
 fn cors(rules: Vec<CorsRule>) -> CorsConfiguration {
@@ -275,4 +285,54 @@ async fn what_is_never_delivered_cannot_be_switched_on() {
     assert!(s3.get_bucket_logging().bucket("models").send().await.unwrap().logging_enabled().is_none());
     let events = s3.get_bucket_notification_configuration().bucket("models").send().await.unwrap();
     assert!(events.event_bridge_configuration().is_none());
+}
+
+/// Tiers everything whose midnight has passed.
+fn tiering(date: DateTime) -> BucketLifecycleConfiguration {
+    let class = TransitionStorageClass::IntelligentTiering;
+    let transition = Transition::builder().date(date).storage_class(class).build();
+    let rule = LifecycleRule::builder()
+        .id("tiering")
+        .status(ExpirationStatus::Enabled)
+        .filter(LifecycleRuleFilter::builder().prefix("models/").build())
+        .transitions(transition)
+        .build()
+        .unwrap();
+    BucketLifecycleConfiguration::builder().rules(rule).build().unwrap()
+}
+
+#[tokio::test]
+async fn tiered_objects_say_so_and_read_as_before() {
+    let endpoint = Endpoint::start().await;
+    endpoint.bucket("models").await;
+    let body = support::bytes(128 * 1024, 7);
+    endpoint.put("models", "models/large", body.clone()).await;
+    endpoint.put("models", "models/small", "x").await;
+    endpoint.put("models", "other/large", body.clone()).await;
+    let wanted = tiering(DateTime::from_secs(0));
+    let put = endpoint.s3.put_bucket_lifecycle_configuration().bucket("models");
+    put.lifecycle_configuration(wanted.clone()).send().await.unwrap();
+
+    // Lifecycle rules are carried out at start and every hour.
+    let endpoint = endpoint.restart().await;
+    let s3 = &endpoint.s3;
+    let got = s3.get_bucket_lifecycle_configuration().bucket("models").send().await.unwrap();
+    assert_eq!(got.rules(), wanted.rules());
+    let head = async |key: &str| {
+        let head = s3.head_object().bucket("models").key(key).send().await.unwrap();
+        head.storage_class().cloned()
+    };
+    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    while head("models/large").await != Some(StorageClass::IntelligentTiering) {
+        assert!(std::time::Instant::now() < deadline, "no round of housekeeping");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(head("models/small").await, None, "too small to be worth it");
+    assert_eq!(head("other/large").await, None, "outside of the prefix");
+    let listed = s3.list_objects_v2().bucket("models").send().await.unwrap();
+    let classes: Vec<_> = listed.contents().iter().map(|object| object.storage_class().unwrap().as_str()).collect();
+    assert_eq!(classes, ["INTELLIGENT_TIERING", "STANDARD", "STANDARD"]);
+    let listed = s3.list_object_versions().bucket("models").prefix("models/large").send().await.unwrap();
+    assert_eq!(listed.versions()[0].storage_class().unwrap().as_str(), "INTELLIGENT_TIERING");
+    assert_eq!(endpoint.get("models", "models/large").await, body);
 }

@@ -7,6 +7,7 @@
 pub(crate) mod commit;
 pub(crate) mod id;
 pub(crate) mod listing;
+pub(crate) mod lock;
 pub(crate) mod lookup;
 pub(crate) mod objects;
 pub(crate) mod record;

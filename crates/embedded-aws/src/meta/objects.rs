@@ -31,6 +31,8 @@ pub(crate) enum Refused {
     NoSuchVersion,
     NoSuchUpload,
     PreconditionFailed,
+    /// Object Lock protects the version.
+    Locked,
 }
 
 /// The place of a key in a bucket that was looked up before the transaction.
@@ -79,10 +81,12 @@ pub(crate) fn check(
 }
 
 /// Adds a version on top of a key; over the `null` version while versioning is not enabled.
+///
+/// A version without a retention of its own gets the bucket's default, counted from now.
 pub(crate) fn put(
     tables: &mut Tables<'_>,
     place: &Place,
-    content: Content,
+    mut content: Content,
     segments: &[(u16, Segment)],
     precondition: &Precondition,
     now_ms: i64,
@@ -93,6 +97,10 @@ pub(crate) fn put(
     };
     if let Err(refused) = check(tables, place, precondition)? {
         return Ok(Err(refused));
+    }
+    if content.lock.retention.is_none() {
+        let default = lookup::settings(&tables.settings, bucket.id)?.object_lock.and_then(|lock| lock.default);
+        content.lock.retention = default.map(|default| default.from(now_ms));
     }
     let (version, unlink) = push(tables, &bucket, place.key.as_bytes(), Some(content), now_ms)?;
     let mut offset = 0;
@@ -106,11 +114,14 @@ pub(crate) fn put(
 }
 
 /// Deletes as S3 does: a named version for good, otherwise by a marker once versioning was enabled.
+///
+/// A named version that is locked stays; `bypass` overrides governance.
 pub(crate) fn delete(
     tables: &mut Tables<'_>,
     place: &Place,
     wanted: Option<VersionRef>,
     precondition: &Precondition,
+    bypass: bool,
     now_ms: i64,
 ) -> Result<Result<Deleted, Refused>, MetaError> {
     let bucket = match alive(tables, place)? {
@@ -124,6 +135,9 @@ pub(crate) fn delete(
             return Ok(Err(refused));
         }
         let Some(version) = found else { return Ok(Ok(Deleted::default())) };
+        if version.is_locked(now_ms, bypass) {
+            return Ok(Err(Refused::Locked));
+        }
         let unlink = remove(tables, bucket.id, key, &version)?;
         return Ok(Ok(Deleted { removed: Some(version), unlink, marker: None }));
     }
@@ -140,23 +154,35 @@ pub(crate) fn delete(
     Ok(Ok(Deleted { marker: Some(marker), unlink, removed: None }))
 }
 
-/// Replaces the tags of a version that has content.
-pub(crate) fn set_tags(
+/// Changes what is said of a version that has content; `change` may refuse.
+pub(crate) fn edit(
     tables: &mut Tables<'_>,
     place: &Place,
     wanted: VersionRef,
-    tags: Vec<(String, String)>,
+    change: impl FnOnce(&mut Content) -> Result<(), Refused>,
 ) -> Result<Result<Version, Refused>, MetaError> {
     let key = place.key.as_bytes();
     let found = lookup::find(&tables.versions, &tables.nulls, place.bucket_id, key, wanted)?;
-    let Some(mut version) = found else {
+    let Some(version) = found else {
         let missing = if wanted == VersionRef::Latest { Refused::NoSuchKey } else { Refused::NoSuchVersion };
         return Ok(Err(missing));
     };
+    rewrite(tables, place, version, change)
+}
+
+/// As [`edit`], of a version that was looked up in this transaction.
+pub(crate) fn rewrite(
+    tables: &mut Tables<'_>,
+    place: &Place,
+    mut version: Version,
+    change: impl FnOnce(&mut Content) -> Result<(), Refused>,
+) -> Result<Result<Version, Refused>, MetaError> {
     let Some(content) = version.content.as_mut() else { return Ok(Err(Refused::NoSuchKey)) };
-    content.description.tags = tags;
+    if let Err(refused) = change(content) {
+        return Ok(Err(refused));
+    }
     let record = serde_json::to_vec(&version)?;
-    tables.versions.insert((place.bucket_id, key, !version.sequence), record.as_slice())?;
+    tables.versions.insert((place.bucket_id, place.key.as_bytes(), !version.sequence), record.as_slice())?;
     Ok(Ok(version))
 }
 

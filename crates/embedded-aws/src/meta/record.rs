@@ -3,6 +3,7 @@
 //! Records are JSON: they are small, read one at a time, and gain fields without a migration.
 //! Times are milliseconds since 1970, UTC.
 
+use super::lock::{BucketLock, Lock};
 use crate::blob::BlobId;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -36,6 +37,8 @@ pub(crate) struct Settings {
     pub(crate) ownership: Option<String>,
     /// Lifecycle rules as JSON; only `s3` knows their shape.
     pub(crate) lifecycle: Option<String>,
+    /// `None`: Object Lock was never switched on.
+    pub(crate) object_lock: Option<BucketLock>,
     /// CORS rules as JSON; only `s3` knows their shape.
     pub(crate) cors: Option<String>,
     /// Bucket tags; `None` and empty differ, as on AWS.
@@ -81,6 +84,13 @@ pub(crate) struct Version {
     pub(crate) content: Option<Content>,
 }
 
+impl Version {
+    /// Whether Object Lock keeps it; a delete marker is never locked.
+    pub(crate) fn is_locked(&self, now_ms: i64, bypass: bool) -> bool {
+        self.content.as_ref().is_some_and(|content| content.lock.protects(now_ms, bypass))
+    }
+}
+
 /// What a version holds, apart from the bytes (see [`Segment`]).
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Content {
@@ -92,6 +102,19 @@ pub(crate) struct Content {
     pub(crate) checksum: Option<Checksum>,
     pub(crate) encryption: Encryption,
     pub(crate) description: Description,
+    #[serde(default)]
+    pub(crate) lock: Lock,
+    #[serde(default)]
+    pub(crate) storage_class: StorageClass,
+}
+
+/// Where a version is said to be kept; the bytes lie in one place.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum StorageClass {
+    #[default]
+    Standard,
+    /// By a lifecycle rule.
+    IntelligentTiering,
 }
 
 /// What the writer said about an object besides its bytes.
@@ -169,6 +192,9 @@ pub(crate) struct Upload {
     pub(crate) algorithm_header: Option<String>,
     pub(crate) checksum: Option<(Algorithm, ChecksumKind)>,
     pub(crate) description: Description,
+    /// What the object is to be locked with; without a retention the bucket's default applies.
+    #[serde(default)]
+    pub(crate) lock: Lock,
 }
 
 /// One part of an upload.
@@ -212,5 +238,31 @@ mod base64_bytes {
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
         let text = String::deserialize(deserializer)?;
         STANDARD.decode(text).map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_of_older_versions_are_read_without_the_newer_fields() {
+        let content = r#"{"size":1,"etag":"e","parts":null,"checksum":null,
+            "encryption":{"kms_key":null,"bucket_key":false,"context":{}},
+            "description":{"content_type":null,"content_encoding":null,"content_disposition":null,
+                "content_language":null,"cache_control":null,"expires_ms":null,"website_redirect":null,
+                "metadata":{},"tags":[]}}"#;
+        let content: Content = serde_json::from_str(content).unwrap();
+        assert_eq!((content.lock, content.storage_class), (Lock::default(), StorageClass::Standard));
+        let upload = r#"{"sequence":1,"nonce":2,"initiated_ms":3,"initiator":"","algorithm_header":null,
+            "encryption":{"kms_key":null,"bucket_key":false,"context":{}},"checksum":null,
+            "description":{"content_type":null,"content_encoding":null,"content_disposition":null,
+                "content_language":null,"cache_control":null,"expires_ms":null,"website_redirect":null,
+                "metadata":{},"tags":[]}}"#;
+        assert_eq!(serde_json::from_str::<Upload>(upload).unwrap().lock, Lock::default());
+        let settings = r#"{"encryption":null,"policy":null,"public_access_block":null,"ownership":null,
+            "lifecycle":null,"tags":null}"#;
+        let settings: Settings = serde_json::from_str(settings).unwrap();
+        assert!(settings.object_lock.is_none() && settings.cors.is_none());
     }
 }

@@ -41,7 +41,7 @@ macro_rules! described {
     };
 }
 
-/// Refuses what an object cannot be given here: ACLs, other storage classes, object lock, SSE-C's companions.
+/// Refuses what an object cannot be given here: ACLs and other storage classes.
 macro_rules! refuse_unsupported {
     ($input:expr) => {{
         let grants = [
@@ -51,10 +51,7 @@ macro_rules! refuse_unsupported {
             $input.grant_write_acp.is_some(),
         ];
         $crate::s3::description::refuse_acl($input.acl.as_ref().map(|acl| acl.as_str()), &grants)?;
-        let lock = $input.object_lock_legal_hold_status.is_some()
-            || $input.object_lock_mode.is_some()
-            || $input.object_lock_retain_until_date.is_some();
-        $crate::s3::description::refuse_extras($input.storage_class.as_ref().map(|class| class.as_str()), lock)?;
+        $crate::s3::description::refuse_storage_class($input.storage_class.as_ref().map(|class| class.as_str()))?;
     }};
 }
 
@@ -90,12 +87,9 @@ pub(super) fn refuse_acl(canned: Option<&str>, grants: &[bool]) -> S3Result<()> 
     Err(s3_error!(AccessControlListNotSupported, "The bucket does not allow ACLs"))
 }
 
-pub(super) fn refuse_extras(storage_class: Option<&str>, object_lock: bool) -> S3Result<()> {
+pub(super) fn refuse_storage_class(storage_class: Option<&str>) -> S3Result<()> {
     if storage_class.is_some_and(|class| class != "STANDARD") {
         return Err(s3_error!(NotImplemented, "Only the storage class STANDARD is supported"));
-    }
-    if object_lock {
-        return Err(s3_error!(InvalidRequest, "Bucket is missing Object Lock Configuration"));
     }
     Ok(())
 }

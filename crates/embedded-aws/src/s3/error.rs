@@ -52,6 +52,7 @@ impl From<Refused> for S3Error {
                 NoSuchUpload,
                 "The specified upload does not exist. The upload ID may be invalid, or the upload may have been aborted or completed."
             ),
+            Refused::Locked => s3_error!(AccessDenied, "Access Denied because object protected by object lock."),
             Refused::PreconditionFailed => {
                 s3_error!(PreconditionFailed, "At least one of the pre-conditions you specified did not hold")
             }

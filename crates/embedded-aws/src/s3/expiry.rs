@@ -1,16 +1,20 @@
-//! Lifecycle rules: which uploads, versions and delete markers have had their time. Pure.
+//! Lifecycle rules: which uploads, versions and delete markers have had their time, and which are tiered. Pure.
 //!
 //! As on AWS, a number of days ends at the midnight (UTC) that follows it.
 
-use crate::meta::record::{Upload, Version, Versioning};
-use s3s::dto::{ExpirationStatus, LifecycleExpiration, LifecycleRule, Tag};
+use crate::meta::record::{StorageClass, Upload, Version, Versioning};
+use s3s::dto::{ExpirationStatus, LifecycleRule, Tag, Timestamp};
 
 pub(super) const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+/// Smaller objects are not tiered unless the rule itself names a size.
+const MIN_TIERED: u64 = 128 * 1024;
 
-/// What a rule has decided about a version.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What the rules have decided about a version; where they differ, the later one here counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Verdict {
     Keep,
+    /// Say from now on that it is kept in Intelligent-Tiering.
+    Transition,
     /// Delete as a request without a version id would.
     Expire,
     /// Remove this version for good.
@@ -40,15 +44,46 @@ pub(super) fn upload_is_due(rules: &[LifecycleRule], key: &str, upload: &Upload,
 
 /// Whether any rule looks at versions at all.
 pub(super) fn concerns_versions(rules: &[LifecycleRule]) -> bool {
-    enabled(rules).any(|rule| rule.expiration.is_some() || rule.noncurrent_version_expiration.is_some())
+    enabled(rules).any(|rule| {
+        rule.expiration.is_some()
+            || rule.noncurrent_version_expiration.is_some()
+            || rule.transitions.is_some()
+            || rule.noncurrent_version_transitions.is_some()
+    })
 }
 
+/// A locked version is not removed, whatever the rules say.
 pub(super) fn judge(rules: &[LifecycleRule], placed: &Placed<'_>, now_ms: i64) -> Verdict {
-    let verdicts = enabled(rules).filter(|rule| matches(rule, placed)).map(|rule| judge_by(rule, placed, now_ms));
-    verdicts.fold(Verdict::Keep, |so_far, verdict| if so_far == Verdict::Keep { verdict } else { so_far })
+    let verdicts = enabled(rules).filter(|rule| matches(rule, placed)).flat_map(|rule| {
+        let deletion = deletion_by(rule, placed, now_ms);
+        let forbidden = deletion == Verdict::Remove && placed.version.is_locked(now_ms, false);
+        [if forbidden { Verdict::Keep } else { deletion }, tiering_by(rule, placed, now_ms)]
+    });
+    verdicts.max().unwrap_or(Verdict::Keep)
 }
 
-fn judge_by(rule: &LifecycleRule, placed: &Placed<'_>, now_ms: i64) -> Verdict {
+/// Whether a rule tiers a version that is not tiered yet.
+fn tiering_by(rule: &LifecycleRule, placed: &Placed<'_>, now_ms: i64) -> Verdict {
+    let stays = |content: &crate::meta::record::Content| {
+        content.storage_class != StorageClass::Standard || (content.size < MIN_TIERED && !names_size(rule))
+    };
+    if placed.version.content.as_ref().is_none_or(stays) {
+        return Verdict::Keep;
+    }
+    let due =
+        match placed.superseded_ms {
+            None => rule.transitions.iter().flatten().any(|transition| {
+                is_due(transition.days, transition.date.as_ref(), placed.version.modified_ms, now_ms)
+            }),
+            Some(superseded_ms) => rule.noncurrent_version_transitions.iter().flatten().any(|transition| {
+                let kept = transition.newer_noncurrent_versions.map_or(0, |count| usize::try_from(count).unwrap_or(0));
+                is_due(transition.noncurrent_days, None, superseded_ms, now_ms) && placed.newer_noncurrent >= kept
+            }),
+        };
+    if due { Verdict::Transition } else { Verdict::Keep }
+}
+
+fn deletion_by(rule: &LifecycleRule, placed: &Placed<'_>, now_ms: i64) -> Verdict {
     if let Some(superseded_ms) = placed.superseded_ms {
         let Some(noncurrent) = &rule.noncurrent_version_expiration else { return Verdict::Keep };
         let kept = noncurrent.newer_noncurrent_versions.map_or(0, |count| usize::try_from(count).unwrap_or(0));
@@ -56,7 +91,7 @@ fn judge_by(rule: &LifecycleRule, placed: &Placed<'_>, now_ms: i64) -> Verdict {
         return if due && placed.newer_noncurrent >= kept { Verdict::Remove } else { Verdict::Keep };
     }
     let Some(expiration) = &rule.expiration else { return Verdict::Keep };
-    let due = is_due(expiration, placed.version.modified_ms, now_ms);
+    let due = is_due(expiration.days, expiration.date.as_ref(), placed.version.modified_ms, now_ms);
     if placed.version.content.is_none() {
         // A marker that hides nothing any more.
         let unwanted = expiration.expired_object_delete_marker == Some(true) || due;
@@ -69,9 +104,17 @@ fn judge_by(rule: &LifecycleRule, placed: &Placed<'_>, now_ms: i64) -> Verdict {
     }
 }
 
-fn is_due(expiration: &LifecycleExpiration, modified_ms: i64, now_ms: i64) -> bool {
-    let by_days = expiration.days.is_some_and(|days| now_ms >= end_of(modified_ms, days));
-    by_days || expiration.date.as_ref().is_some_and(|date| now_ms >= super::clock::millis(date))
+fn is_due(days: Option<i32>, date: Option<&Timestamp>, from_ms: i64, now_ms: i64) -> bool {
+    days.is_some_and(|days| now_ms >= end_of(from_ms, days))
+        || date.is_some_and(|date| now_ms >= super::clock::millis(date))
+}
+
+/// Whether a rule's filter asks for sizes.
+fn names_size(rule: &LifecycleRule) -> bool {
+    let Some(filter) = &rule.filter else { return false };
+    let and = filter.and.as_ref();
+    filter.object_size_greater_than.or(and.and_then(|and| and.object_size_greater_than)).is_some()
+        || filter.object_size_less_than.or(and.and_then(|and| and.object_size_less_than)).is_some()
 }
 
 fn enabled(rules: &[LifecycleRule]) -> impl Iterator<Item = &LifecycleRule> {
@@ -120,8 +163,13 @@ fn end_of(from_ms: i64, days: i32) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::meta::record::{Content, Description, Encryption};
-    use s3s::dto::{LifecycleRuleFilter, NoncurrentVersionExpiration};
+    use crate::meta::{
+        lock::Lock,
+        record::{Content, Description, Encryption},
+    };
+    use s3s::dto::{
+        LifecycleExpiration, LifecycleRuleFilter, NoncurrentVersionExpiration, Transition, TransitionStorageClass,
+    };
     use std::collections::BTreeMap;
 
     const NOON: i64 = 100 * DAY_MS + DAY_MS / 2;
@@ -134,6 +182,8 @@ mod tests {
             checksum: None,
             encryption: Encryption { kms_key: None, bucket_key: false, context: BTreeMap::new() },
             description: Description { tags: vec![("team".into(), "a".into())], ..Description::default() },
+            lock: Lock::default(),
+            storage_class: StorageClass::Standard,
         });
         Version { sequence: 1, nonce: 1, null: false, modified_ms: NOON, content }
     }
@@ -218,5 +268,38 @@ mod tests {
         assert_eq!(judge(&rules, &old(1), 103 * DAY_MS), Verdict::Remove);
         assert_eq!(judge(&rules, &old(0), 103 * DAY_MS), Verdict::Keep);
         assert_eq!(judge(&rules, &newest(&version), 200 * DAY_MS), Verdict::Keep);
+    }
+
+    fn tiered_after(days: i32) -> LifecycleRule {
+        let class = TransitionStorageClass::from_static(TransitionStorageClass::INTELLIGENT_TIERING);
+        let transition = Transition { days: Some(days), date: None, storage_class: Some(class) };
+        LifecycleRule { transitions: Some(vec![transition]), ..rule() }
+    }
+
+    #[test]
+    fn small_objects_are_tiered_only_by_a_rule_that_names_a_size() {
+        let small = version(true);
+        let mut large = version(true);
+        if let Some(content) = &mut large.content {
+            content.size = MIN_TIERED;
+        }
+        assert_eq!(judge(&[tiered_after(0)], &newest(&small), 200 * DAY_MS), Verdict::Keep);
+        assert_eq!(judge(&[tiered_after(0)], &newest(&large), 200 * DAY_MS), Verdict::Transition);
+        let filter = LifecycleRuleFilter { object_size_greater_than: Some(1), ..LifecycleRuleFilter::default() };
+        let named = LifecycleRule { filter: Some(filter), ..tiered_after(0) };
+        assert_eq!(judge(&[named], &newest(&small), 200 * DAY_MS), Verdict::Transition);
+    }
+
+    #[test]
+    fn deletion_outweighs_tiering_and_a_lock_outweighs_removal() {
+        let mut large = version(true);
+        let content = large.content.as_mut().unwrap();
+        content.size = MIN_TIERED;
+        content.lock.legal_hold = Some(true);
+        let placed = newest(&large);
+        let rules = [tiered_after(0), after(1)];
+        assert_eq!(judge(&rules, &placed, 200 * DAY_MS), Verdict::Expire, "a marker removes nothing");
+        let unversioned = Placed { versioning: Versioning::Unversioned, ..placed };
+        assert_eq!(judge(&rules, &unversioned, 200 * DAY_MS), Verdict::Transition);
     }
 }

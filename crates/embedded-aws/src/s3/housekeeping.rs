@@ -11,7 +11,7 @@ use crate::meta::{
     listing::{self, After, Query, Row},
     lookup,
     objects::{self, Place, Precondition, Refused},
-    record::{Bucket, Upload, Version},
+    record::{Bucket, StorageClass, Upload, Version},
     uploads,
 };
 use redb::ReadableTable;
@@ -180,14 +180,38 @@ impl Round<'_> {
         };
         match expiry::judge(self.rules, &placed, self.now_ms) {
             Verdict::Keep => Ok(()),
+            Verdict::Transition => self.transition(&key.name, version),
             Verdict::Expire => self.delete(&key.name, version, false),
             Verdict::Remove => self.delete(&key.name, version, true),
         }
     }
 
+    /// Says of a version that it is kept in Intelligent-Tiering.
+    fn transition(&self, key: &str, version: &Version) -> Result<(), MetaError> {
+        let place = self.place(key);
+        let sequence = version.sequence;
+        let moved = self.inner.meta.write(move |tables| {
+            let found = lookup::version(&tables.versions, place.bucket_id, place.key.as_bytes(), sequence)?;
+            let Some(version) = found else { return Ok(Err(Refused::NoSuchVersion)) };
+            objects::rewrite(tables, &place, version, |content| {
+                content.storage_class = StorageClass::IntelligentTiering;
+                Ok(())
+            })
+        })?;
+        // A refusal means that it was deleted meanwhile.
+        if moved.is_ok() {
+            tracing::debug!(bucket = self.name, key, "moved to Intelligent-Tiering by lifecycle rule");
+        }
+        Ok(())
+    }
+
+    fn place(&self, key: &str) -> Place {
+        Place { bucket: self.name.to_owned(), bucket_id: self.bucket.id, key: key.to_owned() }
+    }
+
     /// Deletes unless the key has changed since it was judged.
     fn delete(&self, key: &str, version: &Version, for_good: bool) -> Result<(), MetaError> {
-        let place = Place { bucket: self.name.to_owned(), bucket_id: self.bucket.id, key: key.to_owned() };
+        let place = self.place(key);
         let (sequence, now_ms, newest_only) = (version.sequence, self.now_ms, !for_good || version.content.is_none());
         tracing::info!(bucket = self.name, key, for_good, "deleting by lifecycle rule");
         let deleted = self.inner.meta.write(move |tables| {
@@ -197,13 +221,16 @@ impl Round<'_> {
                 return Ok(Err(Refused::PreconditionFailed));
             }
             if !for_good {
-                return Ok(
-                    objects::delete(tables, &place, None, &Precondition::None, now_ms)?.map(|deleted| deleted.unlink)
-                );
+                return Ok(objects::delete(tables, &place, None, &Precondition::None, false, now_ms)?
+                    .map(|deleted| deleted.unlink));
             }
             let Some(version) = lookup::version(&tables.versions, place.bucket_id, key, sequence)? else {
                 return Ok(Err(Refused::NoSuchVersion));
             };
+            // A legal hold may have been put on it since it was judged.
+            if version.is_locked(now_ms, false) {
+                return Ok(Err(Refused::Locked));
+            }
             Ok(Ok(objects::remove(tables, place.bucket_id, key, &version)?))
         })?;
         if let Ok(blobs) = deleted {
@@ -218,6 +245,7 @@ mod tests {
     use super::*;
     use crate::{
         kms::Kms,
+        meta::lock::{Lock, LockMode, Retention},
         meta::record::{Content, Description, Encryption, Part, PublicAccessBlock, Settings, Versioning},
         root_key::RootKey,
         s3::{Store, ingest},
@@ -225,7 +253,8 @@ mod tests {
     use bytes::Bytes;
     use futures::stream;
     use s3s::dto::{
-        AbortIncompleteMultipartUpload, ExpirationStatus, LifecycleExpiration, NoncurrentVersionExpiration,
+        AbortIncompleteMultipartUpload, ExpirationStatus, LifecycleExpiration, LifecycleRuleFilter,
+        NoncurrentVersionExpiration, Transition, TransitionStorageClass,
     };
 
     const BUCKET: &str = "models";
@@ -234,6 +263,8 @@ mod tests {
         store: Store,
         bucket: Bucket,
         dir: tempfile::TempDir,
+        /// Of the versions that are put next.
+        lock: Lock,
     }
 
     impl Fixture {
@@ -242,7 +273,10 @@ mod tests {
             let db = Arc::new(redb::Database::create(dir.path().join("meta.redb")).unwrap());
             let (region, account) = ("us-east-1", "000000000000");
             let kms = Kms::open(Arc::clone(&db), RootKey::random().unwrap(), region, account).unwrap();
-            let store = Store::open(db, dir.path(), kms, account, region).unwrap();
+            // Away from the runtime, so that no round of today runs beside those of the test.
+            let path = dir.path().to_owned();
+            let open = move || Store::open(db, &path, kms, account, region).unwrap();
+            let store = std::thread::spawn(open).join().unwrap();
             let bucket = Bucket { id: 1_000_000, created_ms: 0, versioning: Versioning::Enabled };
             let lifecycle = serde_json::to_string(&serde_json::json!({ "rules": [rule] })).unwrap();
             let settings = Settings {
@@ -259,7 +293,7 @@ mod tests {
                 })
                 .await
                 .unwrap();
-            Self { store, bucket, dir }
+            Self { store, bucket, dir, lock: Lock::default() }
         }
 
         fn place(&self, key: &str) -> Place {
@@ -281,6 +315,8 @@ mod tests {
                 checksum: None,
                 encryption: plain(),
                 description: Description::default(),
+                lock: self.lock,
+                storage_class: StorageClass::Standard,
             };
             let (place, segments) = (self.place(key), [(1, ingested.segment())]);
             let put = move |tables: &mut crate::meta::table::Tables<'_>| {
@@ -299,6 +335,7 @@ mod tests {
                 algorithm_header: None,
                 checksum: None,
                 description: Description::default(),
+                lock: Lock::default(),
             };
             let place = self.place(key);
             let id = self.store.change(move |tables| uploads::create(tables, &place, upload)).await.unwrap();
@@ -332,6 +369,17 @@ mod tests {
                 Row::Entry(key, (version, _)) if version.content.is_some() => key,
                 Row::Entry(key, _) => format!("{key}-"),
                 Row::Prefix(prefix) => prefix,
+            });
+            rows.collect()
+        }
+
+        fn classes(&self) -> Vec<StorageClass> {
+            let snapshot = self.store.snapshot().unwrap();
+            let query = Query { limit: 100, ..Query::default() };
+            let page = listing::current(&snapshot, self.bucket.id, &query).unwrap();
+            let rows = page.rows.into_iter().filter_map(|row| match row {
+                Row::Entry(_, version) => version.content.map(|content| content.storage_class),
+                Row::Prefix(_) => None,
             });
             rows.collect()
         }
@@ -398,6 +446,55 @@ mod tests {
         assert_eq!(fixture.versions(), ["models/a", "staging/a-"]);
         fixture.round(4 * DAY_MS).await;
         assert_eq!(fixture.versions(), ["models/a"]);
+        assert_eq!(fixture.files(), 1);
+    }
+
+    #[tokio::test]
+    async fn locked_versions_outlive_every_rule_until_their_time() {
+        let mut fixture = Fixture::with(LifecycleRule {
+            expiration: Some(LifecycleExpiration { days: Some(1), ..LifecycleExpiration::default() }),
+            noncurrent_version_expiration: Some(NoncurrentVersionExpiration {
+                noncurrent_days: Some(1),
+                newer_noncurrent_versions: None,
+            }),
+            ..rule()
+        })
+        .await;
+        let until = |days: i64| Some(Retention { mode: LockMode::Governance, until_ms: days * DAY_MS });
+        fixture.lock = Lock { retention: until(10), legal_hold: None };
+        fixture.put("staging/retained", 0).await;
+        fixture.lock = Lock { retention: None, legal_hold: Some(true) };
+        fixture.put("staging/held", 0).await;
+        for day in 2..10 {
+            fixture.round(day * DAY_MS).await;
+        }
+        let all = ["staging/held-", "staging/held", "staging/retained-", "staging/retained"];
+        assert_eq!(fixture.versions(), all, "markers are put, versions stay");
+        fixture.round(10 * DAY_MS).await;
+        assert_eq!(fixture.versions(), ["staging/held-", "staging/held", "staging/retained-"]);
+    }
+
+    #[tokio::test]
+    async fn objects_are_tiered_when_their_rule_is_due() {
+        let transition = |days| Transition {
+            days: Some(days),
+            storage_class: Some(TransitionStorageClass::from_static(TransitionStorageClass::INTELLIGENT_TIERING)),
+            date: None,
+        };
+        let filter = LifecycleRuleFilter { object_size_greater_than: Some(0), ..LifecycleRuleFilter::default() };
+        let fixture = Fixture::with(LifecycleRule {
+            transitions: Some(vec![transition(0)]),
+            filter: Some(filter),
+            prefix: None,
+            ..rule()
+        })
+        .await;
+        fixture.put("models/a", DAY_MS / 2).await;
+        fixture.round(DAY_MS - 1).await;
+        assert_eq!(fixture.classes(), [StorageClass::Standard], "the day of the upload is not over");
+        fixture.round(DAY_MS).await;
+        fixture.round(DAY_MS).await;
+        assert_eq!(fixture.classes(), [StorageClass::IntelligentTiering]);
         assert_eq!(fixture.files(), 1);
     }
 }

@@ -20,12 +20,14 @@ mod facts;
 mod housekeeping;
 mod ingest;
 mod list;
+mod lock;
 mod multipart;
 mod object;
 mod operations;
 pub(crate) mod protocol;
 mod read;
 mod readers;
+mod storage_class;
 mod tags;
 
 pub(crate) use encryption::key_in_force;

@@ -52,6 +52,8 @@ operations! {
     put_bucket_tagging(PutBucketTaggingInput) -> PutBucketTaggingOutput = bucket::tagging::put_bucket_tagging;
     get_bucket_tagging(GetBucketTaggingInput) -> GetBucketTaggingOutput = bucket::tagging::get_bucket_tagging, now;
     delete_bucket_tagging(DeleteBucketTaggingInput) -> DeleteBucketTaggingOutput = bucket::tagging::delete_bucket_tagging;
+    put_object_lock_configuration(PutObjectLockConfigurationInput) -> PutObjectLockConfigurationOutput = bucket::object_lock::put_object_lock_configuration;
+    get_object_lock_configuration(GetObjectLockConfigurationInput) -> GetObjectLockConfigurationOutput = bucket::object_lock::get_object_lock_configuration, now;
     put_bucket_cors(PutBucketCorsInput) -> PutBucketCorsOutput = bucket::cors::put_bucket_cors;
     get_bucket_cors(GetBucketCorsInput) -> GetBucketCorsOutput = bucket::cors::get_bucket_cors, now;
     delete_bucket_cors(DeleteBucketCorsInput) -> DeleteBucketCorsOutput = bucket::cors::delete_bucket_cors;
@@ -61,7 +63,6 @@ operations! {
     // What they do not have
     get_bucket_website(GetBucketWebsiteInput) -> GetBucketWebsiteOutput = bucket::unconfigured::get_bucket_website, now;
     get_bucket_replication(GetBucketReplicationInput) -> GetBucketReplicationOutput = bucket::unconfigured::get_bucket_replication, now;
-    get_object_lock_configuration(GetObjectLockConfigurationInput) -> GetObjectLockConfigurationOutput = bucket::unconfigured::get_object_lock_configuration, now;
     get_bucket_logging(GetBucketLoggingInput) -> GetBucketLoggingOutput = bucket::unconfigured::get_bucket_logging, now;
     put_bucket_logging(PutBucketLoggingInput) -> PutBucketLoggingOutput = bucket::unconfigured::put_bucket_logging, now;
     get_bucket_notification_configuration(GetBucketNotificationConfigurationInput) -> GetBucketNotificationConfigurationOutput = bucket::unconfigured::get_bucket_notification_configuration, now;
@@ -80,6 +81,10 @@ operations! {
     get_object_tagging(GetObjectTaggingInput) -> GetObjectTaggingOutput = object::tagging::get_object_tagging, now;
     put_object_tagging(PutObjectTaggingInput) -> PutObjectTaggingOutput = object::tagging::put_object_tagging;
     delete_object_tagging(DeleteObjectTaggingInput) -> DeleteObjectTaggingOutput = object::tagging::delete_object_tagging;
+    get_object_retention(GetObjectRetentionInput) -> GetObjectRetentionOutput = object::lock::get_object_retention, now;
+    put_object_retention(PutObjectRetentionInput) -> PutObjectRetentionOutput = object::lock::put_object_retention;
+    get_object_legal_hold(GetObjectLegalHoldInput) -> GetObjectLegalHoldOutput = object::lock::get_object_legal_hold, now;
+    put_object_legal_hold(PutObjectLegalHoldInput) -> PutObjectLegalHoldOutput = object::lock::put_object_legal_hold;
     get_object_acl(GetObjectAclInput) -> GetObjectAclOutput = object::acl::get_object_acl, now;
     put_object_acl(PutObjectAclInput) -> PutObjectAclOutput = object::acl::put_object_acl, now;
 

@@ -15,7 +15,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use s3s::access::{S3Access, S3AccessContext};
 use s3s::auth::{S3Auth, SecretKey};
 use s3s::dto::CopySource;
@@ -28,7 +28,7 @@ use crate::identity::Identities;
 use crate::payload::BodyFailure;
 use crate::policy::{ConditionKey, Context};
 use caller::resource;
-use operation::{HEADER_ACTIONS, Operation, Target, Write};
+use operation::{HEADER_ACTIONS, LOCKED_BUCKET_ACTIONS, Operation, Target, Write};
 use signature::{Parameters, Signature};
 
 const ALGORITHM: &str = "x-amz-server-side-encryption";
@@ -147,7 +147,13 @@ impl Access {
         match operation.target {
             Target::Account => decide_all(caller, None, operation.actions, "*", &context),
             // No policy applies to a bucket that is not there, and another's is not one that can be made.
-            Target::NewBucket => decide_all(caller, None, operation.actions, &resource(bucket, None), &context),
+            Target::NewBucket => {
+                let resource = resource(bucket, None);
+                decide_all(caller, None, operation.actions, &resource, &context)?;
+                let locked = request.headers.contains_key("x-amz-bucket-object-lock-enabled");
+                let more: &[&str] = if locked { &LOCKED_BUCKET_ACTIONS } else { &[] };
+                decide_all(caller, None, more, &resource, &context)
+            }
             Target::ObjectsInBody => match (caller.identity(), request.facts.and_then(|facts| facts.policy.as_ref())) {
                 (None, None) => Err(s3_error!(AccessDenied, "Access Denied")),
                 _ => Ok(()),
@@ -251,13 +257,14 @@ fn decide_headers(caller: &Caller, request: &Inspected<'_>, resource: &str, cont
     Ok(())
 }
 
-/// A canned ACL that grants nothing new needs no right to change ACLs.
+/// A canned ACL that grants nothing new needs no right to change ACLs, and no bypass none to bypass.
 fn is_idle(request: &Inspected<'_>, header: &str) -> bool {
-    header == "x-amz-acl"
-        && request
-            .headers
-            .get(header)
-            .is_some_and(|acl| matches!(acl.as_bytes(), b"private" | b"bucket-owner-full-control"))
+    let Some(value) = request.headers.get(header).map(HeaderValue::as_bytes) else { return true };
+    match header {
+        "x-amz-acl" => matches!(value, b"private" | b"bucket-owner-full-control"),
+        "x-amz-bypass-governance-retention" => value.eq_ignore_ascii_case(b"false"),
+        _ => false,
+    }
 }
 
 fn common_context(transport: Transport, signature: Signature, headers: &HeaderMap) -> Context {

@@ -128,6 +128,9 @@ pub(super) fn find(name: &str) -> Option<Operation> {
     })
 }
 
+/// What `CreateBucket` needs besides when it switches Object Lock on.
+pub(super) const LOCKED_BUCKET_ACTIONS: [&str; 2] = ["s3:PutBucketObjectLockConfiguration", "s3:PutBucketVersioning"];
+
 /// Headers of a write or deletion that need an action of their own.
 pub(super) const HEADER_ACTIONS: [(&str, &str); 6] = [
     ("x-amz-tagging", "s3:PutObjectTagging"),

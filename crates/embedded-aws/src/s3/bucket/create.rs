@@ -2,7 +2,9 @@
 
 use crate::{
     meta::{
-        MetaError, lookup,
+        MetaError,
+        lock::BucketLock,
+        lookup,
         record::{Bucket, PublicAccessBlock, Settings, Versioning},
     },
     s3::{Store, bucket_of, clock, description::refuse_acl},
@@ -38,9 +40,6 @@ pub(in crate::s3) async fn create_bucket(
         input.grant_write_acp.is_some(),
     ];
     refuse_acl(input.acl.as_ref().map(BucketCannedACL::as_str), &grants)?;
-    if input.object_lock_enabled_for_bucket == Some(true) {
-        return Err(s3_error!(NotImplemented, "Object Lock is not supported"));
-    }
     let enforced = ObjectOwnership::BUCKET_OWNER_ENFORCED;
     if input.object_ownership.as_ref().is_some_and(|ownership| ownership.as_str() != enforced) {
         return Err(s3_error!(NotImplemented, "Only the object ownership {enforced} is supported"));
@@ -48,9 +47,12 @@ pub(in crate::s3) async fn create_bucket(
     let name = input.bucket.clone();
     // There alone, S3 says yes when the owner asks again; nothing changes.
     let may_repeat = store.inner.region == US_EAST_1;
+    let locked = input.object_lock_enabled_for_bucket == Some(true);
+    let versioning = if locked { Versioning::Enabled } else { Versioning::Unversioned };
     let settings = Settings {
         public_access_block: Some(PublicAccessBlock::ALL),
         ownership: Some(enforced.to_owned()),
+        object_lock: locked.then(BucketLock::default),
         ..Settings::default()
     };
     store
@@ -62,7 +64,7 @@ pub(in crate::s3) async fn create_bucket(
                 return Ok(Err(s3_error!(TooManyBuckets, "You have attempted to create more buckets than allowed")));
             }
             let id = tables.next_sequence()?;
-            let bucket = Bucket { id, created_ms: clock::now_ms(), versioning: Versioning::Unversioned };
+            let bucket = Bucket { id, created_ms: clock::now_ms(), versioning };
             let record = serde_json::to_vec(&bucket).map_err(MetaError::from)?;
             tables.buckets.insert(name.as_str(), record.as_slice())?;
             let record = serde_json::to_vec(&settings).map_err(MetaError::from)?;

@@ -6,7 +6,7 @@ use s3s::{
     dto::{
         DeleteBucketLifecycleInput, DeleteBucketLifecycleOutput, ExpirationStatus,
         GetBucketLifecycleConfigurationInput, GetBucketLifecycleConfigurationOutput, LifecycleRule,
-        PutBucketLifecycleConfigurationInput, PutBucketLifecycleConfigurationOutput,
+        PutBucketLifecycleConfigurationInput, PutBucketLifecycleConfigurationOutput, TransitionStorageClass,
     },
     s3_error,
 };
@@ -19,7 +19,7 @@ const MAX_RULES: usize = 1000;
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(in crate::s3) struct Lifecycle {
     pub(in crate::s3) rules: Vec<LifecycleRule>,
-    /// Given back as it was sent; without storage classes there is nothing to transition.
+    /// Given back as it was sent; it would matter to classes that are not supported.
     minimum_size: Option<String>,
 }
 
@@ -83,15 +83,12 @@ fn check_rule(rule: &LifecycleRule) -> S3Result<()> {
     if rule.filter.is_some() && rule.prefix.is_some() {
         return Err(malformed());
     }
-    if rule.transitions.as_ref().is_some_and(|list| !list.is_empty())
-        || rule.noncurrent_version_transitions.as_ref().is_some_and(|list| !list.is_empty())
-    {
-        return Err(s3_error!(NotImplemented, "Transitions are not supported: there is one storage class"));
-    }
+    check_transitions(rule)?;
     let positive = |days: Option<i32>| days.is_none_or(|days| days > 0);
     let (abort, expiration, noncurrent) =
         (&rule.abort_incomplete_multipart_upload, &rule.expiration, &rule.noncurrent_version_expiration);
-    if abort.is_none() && expiration.is_none() && noncurrent.is_none() {
+    let tiers = rule.transitions.is_some() || rule.noncurrent_version_transitions.is_some();
+    if abort.is_none() && expiration.is_none() && noncurrent.is_none() && !tiers {
         return Err(s3_error!(InvalidRequest, "At least one action needs to be specified in a rule"));
     }
     if let Some(abort) = abort {
@@ -131,6 +128,51 @@ fn check_rule(rule: &LifecycleRule) -> S3Result<()> {
         return Err(s3_error!(
             InvalidArgument,
             "'NoncurrentDays' for NoncurrentVersionExpiration action must be a positive integer"
+        ));
+    }
+    Ok(())
+}
+
+/// A rule may move objects to Intelligent-Tiering, once, and before it lets them expire.
+fn check_transitions(rule: &LifecycleRule) -> S3Result<()> {
+    let current = rule.transitions.iter().flatten().map(|transition| {
+        let one_time = transition.days.is_some() != transition.date.is_some();
+        (one_time, transition.days, transition.storage_class.as_ref())
+    });
+    let noncurrent = rule.noncurrent_version_transitions.iter().flatten().map(|transition| {
+        let days = transition.noncurrent_days;
+        (days.is_some(), days, transition.storage_class.as_ref())
+    });
+    for (one_time, days, class) in current.chain(noncurrent) {
+        if !one_time {
+            return Err(malformed());
+        }
+        if days.is_some_and(|days| days < 0) {
+            return Err(s3_error!(InvalidArgument, "'Days' for Transition action must be nonnegative"));
+        }
+        match class.map(TransitionStorageClass::as_str) {
+            Some(TransitionStorageClass::INTELLIGENT_TIERING) => {}
+            Some(_) => {
+                return Err(s3_error!(NotImplemented, "Transitions to INTELLIGENT_TIERING only are supported"));
+            }
+            None => return Err(malformed()),
+        }
+    }
+    let counts = [
+        rule.transitions.as_ref().map_or(0, Vec::len),
+        rule.noncurrent_version_transitions.as_ref().map_or(0, Vec::len),
+    ];
+    if counts.iter().any(|count| *count > 1) {
+        return Err(s3_error!(InvalidRequest, "Found two transitions to the same StorageClass in one rule"));
+    }
+    let tiered = rule.transitions.iter().flatten().filter_map(|transition| transition.days).max();
+    let expired = rule.expiration.as_ref().and_then(|expiration| expiration.days);
+    if let (Some(tiered), Some(expired)) = (tiered, expired)
+        && expired <= tiered
+    {
+        return Err(s3_error!(
+            InvalidArgument,
+            "'Days' in the Expiration action must be greater than 'Days' in the Transition action"
         ));
     }
     Ok(())

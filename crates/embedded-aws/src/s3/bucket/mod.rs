@@ -7,6 +7,7 @@ pub(super) mod delete;
 pub(super) mod encryption;
 pub(super) mod lifecycle;
 pub(super) mod list;
+pub(super) mod object_lock;
 pub(super) mod ownership;
 pub(super) mod policy;
 pub(super) mod tagging;
@@ -34,7 +35,7 @@ impl Store {
     async fn configure<E: Into<S3Error> + Send + 'static>(
         &self,
         bucket: &str,
-        edit: impl FnOnce(&mut Settings) -> Result<(), E> + Send + 'static,
+        edit: impl FnOnce(&Bucket, &mut Settings) -> Result<(), E> + Send + 'static,
     ) -> S3Result<()> {
         let bucket = bucket.to_owned();
         self.change(move |tables| {
@@ -42,7 +43,7 @@ impl Store {
                 return Ok(Err(S3Error::from(Refused::NoSuchBucket)));
             };
             let mut settings = lookup::settings(&tables.settings, record.id)?;
-            if let Err(refused) = edit(&mut settings) {
+            if let Err(refused) = edit(&record, &mut settings) {
                 return Ok(Err(refused.into()));
             }
             let json = serde_json::to_vec(&settings).map_err(MetaError::from)?;
@@ -54,7 +55,7 @@ impl Store {
 
     /// Changes a bucket's configuration in a way that cannot be refused.
     async fn set(&self, bucket: &str, edit: impl FnOnce(&mut Settings) + Send + 'static) -> S3Result<()> {
-        let edit = move |settings: &mut Settings| {
+        let edit = move |_: &Bucket, settings: &mut Settings| {
             edit(settings);
             Ok::<_, S3Error>(())
         };

@@ -29,7 +29,7 @@ pub(in crate::s3) async fn put_bucket_policy(
     let policy =
         BucketPolicy::parse(&input.policy, &input.bucket).map_err(|failed| s3_error!(MalformedPolicy, "{failed}"))?;
     store
-        .configure(&input.bucket, move |settings| {
+        .configure(&input.bucket, move |_, settings| {
             if settings.public_access_block.unwrap_or_default().block_public_policy && policy.is_public() {
                 return Err(public_policy_blocked());
             }

@@ -11,9 +11,9 @@ use s3s::{
         GetBucketAccelerateConfigurationInput, GetBucketAccelerateConfigurationOutput, GetBucketLoggingInput,
         GetBucketLoggingOutput, GetBucketNotificationConfigurationInput, GetBucketNotificationConfigurationOutput,
         GetBucketReplicationInput, GetBucketReplicationOutput, GetBucketRequestPaymentInput,
-        GetBucketRequestPaymentOutput, GetBucketWebsiteInput, GetBucketWebsiteOutput, GetObjectLockConfigurationInput,
-        GetObjectLockConfigurationOutput, NotificationConfiguration, Payer, PutBucketLoggingInput,
-        PutBucketLoggingOutput, PutBucketNotificationConfigurationInput, PutBucketNotificationConfigurationOutput,
+        GetBucketRequestPaymentOutput, GetBucketWebsiteInput, GetBucketWebsiteOutput, NotificationConfiguration, Payer,
+        PutBucketLoggingInput, PutBucketLoggingOutput, PutBucketNotificationConfigurationInput,
+        PutBucketNotificationConfigurationOutput,
     },
     s3_error,
 };
@@ -32,14 +32,6 @@ pub(in crate::s3) fn get_bucket_replication(
 ) -> S3Result<S3Response<GetBucketReplicationOutput>> {
     bucket_of(&store.snapshot()?, &request.input.bucket)?;
     Err(error::custom("ReplicationConfigurationNotFoundError", 404, "The replication configuration was not found"))
-}
-
-pub(in crate::s3) fn get_object_lock_configuration(
-    store: &Store,
-    request: S3Request<GetObjectLockConfigurationInput>,
-) -> S3Result<S3Response<GetObjectLockConfigurationOutput>> {
-    bucket_of(&store.snapshot()?, &request.input.bucket)?;
-    Err(s3_error!(ObjectLockConfigurationNotFoundError, "Object Lock configuration does not exist for this bucket"))
 }
 
 pub(in crate::s3) fn get_bucket_logging(

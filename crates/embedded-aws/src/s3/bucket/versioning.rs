@@ -5,7 +5,7 @@ use crate::{
     s3::{Store, bucket_of},
 };
 use s3s::{
-    S3Request, S3Response, S3Result,
+    S3Error, S3Request, S3Response, S3Result,
     dto::{
         BucketVersioningStatus, GetBucketVersioningInput, GetBucketVersioningOutput, PutBucketVersioningInput,
         PutBucketVersioningOutput,
@@ -33,8 +33,15 @@ pub(in crate::s3) async fn put_bucket_versioning(
     store
         .change(move |tables| {
             let Some(mut bucket) = lookup::bucket(&tables.buckets, &name)? else {
-                return Ok(Err(Refused::NoSuchBucket));
+                return Ok(Err(S3Error::from(Refused::NoSuchBucket)));
             };
+            let locked = lookup::settings(&tables.settings, bucket.id)?.object_lock.is_some();
+            if locked && versioning != Versioning::Enabled {
+                return Ok(Err(s3_error!(
+                    InvalidBucketState,
+                    "An Object Lock configuration is present on this bucket, so the versioning state cannot be changed."
+                )));
+            }
             bucket.versioning = versioning;
             let record = serde_json::to_vec(&bucket).map_err(MetaError::from)?;
             tables.buckets.insert(name.as_str(), record.as_slice())?;

@@ -6,7 +6,7 @@ use crate::{
         listing::{self, After, Page, Query, Row},
         record::Version,
     },
-    s3::{Store, blocking, bucket_of, clock},
+    s3::{Store, blocking, bucket_of, clock, storage_class},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use s3s::{
@@ -120,10 +120,10 @@ fn object(key: &str, version: Version, encoding: KeyEncoding, owner: Option<&Own
         key: Some(encoding.encode(key)),
         last_modified: Some(clock::timestamp(version.modified_ms)),
         owner: owner.cloned(),
-        storage_class: Some(ObjectStorageClass::from_static(ObjectStorageClass::STANDARD)),
         ..Object::default()
     };
     if let Some(content) = version.content {
+        object.storage_class = Some(ObjectStorageClass::from_static(storage_class::name(&content)));
         object.size = Some(content.size as i64);
         object.e_tag = Some(ETag::Strong(content.etag));
         if let Some(checksum) = content.checksum {

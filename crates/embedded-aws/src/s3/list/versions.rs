@@ -7,7 +7,7 @@ use crate::{
         listing::{self, After, Query, Row},
         lookup,
     },
-    s3::{Store, blocking, bucket_of, clock, object::id_of},
+    s3::{Store, blocking, bucket_of, clock, object::id_of, storage_class},
 };
 use s3s::{
     S3Request, S3Response, S3Result,
@@ -100,6 +100,7 @@ pub(in crate::s3) async fn list_object_versions(
             continue;
         };
         let algorithm = content.checksum.as_ref().map(|checksum| checksum.algorithm.name());
+        let class = ObjectVersionStorageClass::from_static(storage_class::name(&content));
         versions.push(ObjectVersion {
             checksum_algorithm: algorithm.map(|name| vec![ChecksumAlgorithm::from_static(name)]),
             checksum_type: content.checksum.map(|checksum| ChecksumType::from_static(checksum.kind.name())),
@@ -110,7 +111,7 @@ pub(in crate::s3) async fn list_object_versions(
             owner: Some(owner.clone()),
             restore_status: None,
             size: Some(content.size as i64),
-            storage_class: Some(ObjectVersionStorageClass::from_static(ObjectVersionStorageClass::STANDARD)),
+            storage_class: Some(class),
             version_id,
         });
     }

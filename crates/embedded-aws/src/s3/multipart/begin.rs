@@ -12,7 +12,9 @@ use crate::{
         Store, clock,
         description::{described, refuse_unsupported},
         encryption::{self, requested, show_encryption},
-        error, place_of,
+        error,
+        lock::{self, requested_lock},
+        place_of,
     },
 };
 use s3s::{
@@ -32,6 +34,7 @@ pub(in crate::s3) async fn create_multipart_upload(
     let S3Request { mut input, extensions, .. } = request;
     refuse_unsupported!(input);
     let description = described!(input).check()?;
+    let locked = requested_lock!(input)?;
     let checksum = declared_checksum(
         input.checksum_algorithm.as_ref().map(ChecksumAlgorithm::as_str),
         input.checksum_type.as_ref().map(ChecksumType::as_str),
@@ -40,6 +43,7 @@ pub(in crate::s3) async fn create_multipart_upload(
         let snapshot = store.snapshot()?;
         let (place, bucket) = place_of(&snapshot, &input.bucket, &input.key)?;
         let settings = lookup::settings(&snapshot.settings, bucket.id)?;
+        lock::check_bucket(&locked, settings.object_lock.as_ref())?;
         let encryption = encryption::resolve(&requested!(input), settings.encryption.as_ref(), &store.inner.kms)?;
         (place, encryption)
     };
@@ -60,6 +64,7 @@ pub(in crate::s3) async fn create_multipart_upload(
         algorithm_header: input.server_side_encryption.as_ref().map(|algorithm| algorithm.as_str().to_owned()),
         checksum,
         description,
+        lock: locked,
     };
     let id: SequencedId = store.change::<_, Refused>(move |tables| uploads::create(tables, &place, upload)).await?;
     let mut output = CreateMultipartUploadOutput {

@@ -13,6 +13,7 @@ use crate::{
         clock,
         encryption::show_encryption,
         ingest::{self, Claims, Ingested, MAX_SIZE},
+        lock,
         object::{conditions::Conditions, copy, get::refuse_customer_key, put::require_length},
     },
 };
@@ -48,6 +49,9 @@ pub(in crate::s3) async fn upload_part(
     let claimed = claim.as_ref().map(Claim::algorithm);
     let claims =
         Claims { md5: ingest::content_md5(input.content_md5.as_deref())?, checksum: claim, trailers: trailing_headers };
+    let has_digest = claims.md5.is_some() || claims.checksum.is_some();
+    let bucket_lock = store.bucket_lock(&input.bucket)?;
+    lock::demand_digest(&named.upload.lock, bucket_lock.as_ref(), has_digest, "Put Part")?;
     let body = ingest::request_body(input.body.take(), extensions);
     let stored = store_part(store, &named, number, body, claims).await?;
 

@@ -1,7 +1,7 @@
 //! What a completion must hold to, and what comes of it: pure, over the list of parts.
 
 use crate::{
-    meta::record::{Algorithm, Checksum, ChecksumKind, Content, Part, Segment, Upload},
+    meta::record::{Algorithm, Checksum, ChecksumKind, Content, Part, Segment, StorageClass, Upload},
     s3::{checksum, ingest},
 };
 use md5::{Digest, Md5};
@@ -87,6 +87,8 @@ pub(super) fn plan(
         checksum: Some(checksum),
         encryption: upload.encryption.clone(),
         description: upload.description.clone(),
+        lock: upload.lock,
+        storage_class: StorageClass::Standard,
     };
     let declared = upload.checksum.is_some();
     let segments = listed.iter().zip(found).map(|(wanted, part)| {

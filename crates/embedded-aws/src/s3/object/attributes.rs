@@ -8,6 +8,7 @@ use crate::{
         checksum::show_checksum,
         clock,
         list::{MAX_ROWS, shown},
+        storage_class,
     },
 };
 use s3s::{
@@ -45,7 +46,7 @@ pub(in crate::s3) async fn get_object_attributes(
         output.object_size = Some(content.size as i64);
     }
     if wants(ObjectAttributes::STORAGE_CLASS) {
-        output.storage_class = Some(StorageClass::from_static(StorageClass::STANDARD));
+        output.storage_class = Some(StorageClass::from_static(storage_class::name(content)));
     }
     if wants(ObjectAttributes::CHECKSUM)
         && let Some(checksum) = &content.checksum

@@ -10,7 +10,7 @@ use crate::{
     meta::{
         lookup,
         objects::{self, Place},
-        record::{Algorithm, Checksum, ChecksumKind, Content, Description},
+        record::{Algorithm, Checksum, ChecksumKind, Content, Description, StorageClass},
     },
     s3::{
         Store,
@@ -19,6 +19,7 @@ use crate::{
         description::{described, refuse_unsupported},
         encryption::{self, requested, show_encryption},
         ingest::{self, Claims, MAX_SIZE},
+        lock::{self, requested_lock},
         place_of,
     },
 };
@@ -71,10 +72,12 @@ pub(in crate::s3) async fn copy_object(
         Some(name) => Algorithm::parse(name.as_str())?,
         None => source.content.checksum.as_ref().map_or(Algorithm::Crc64Nvme, |checksum| checksum.algorithm),
     };
+    let locked = requested_lock!(input)?;
     let (place, encryption) = {
         let snapshot = store.snapshot()?;
         let (place, bucket) = place_of(&snapshot, &input.bucket, &input.key)?;
         let settings = lookup::settings(&snapshot.settings, bucket.id)?;
+        lock::check_bucket(&locked, settings.object_lock.as_ref())?;
         let requested = requested!(input);
         let onto_itself =
             place.bucket_id == source.place.bucket_id && place.key == source.place.key && !source_named_version;
@@ -106,6 +109,8 @@ pub(in crate::s3) async fn copy_object(
         checksum: Some(Checksum { algorithm, kind: ChecksumKind::FullObject, value: value.clone() }),
         encryption: encryption.clone(),
         description,
+        lock: locked,
+        storage_class: StorageClass::Standard,
     };
     let segments = [(1, ingested.segment())];
     let written = {

@@ -20,7 +20,9 @@ pub(in crate::s3) async fn delete_object(
     }
     let condition = precondition(input.if_match.as_ref(), None)?;
     let wanted = input.version_id.as_deref().map(|id| version_ref(Some(id))).transpose()?;
-    let deleted = delete(store, &input.bucket, &input.key, wanted, condition).await?;
+    // The access check has asked for the right to it.
+    let bypass = input.bypass_governance_retention == Some(true);
+    let deleted = delete(store, &input.bucket, &input.key, wanted, condition, bypass).await?;
     let mut output = DeleteObjectOutput::default();
     if let Some(marker) = &deleted.marker {
         output.delete_marker = Some(true);
@@ -39,10 +41,12 @@ pub(super) async fn delete(
     key: &str,
     wanted: Option<VersionRef>,
     condition: Precondition,
+    bypass: bool,
 ) -> S3Result<Deleted> {
     let place = place_of(&store.snapshot()?, bucket, key)?.0;
-    let mut deleted =
-        store.change::<_, Refused>(move |tables| objects::delete(tables, &place, wanted, &condition, now())).await?;
+    let mut deleted = store
+        .change::<_, Refused>(move |tables| objects::delete(tables, &place, wanted, &condition, bypass, now()))
+        .await?;
     store.unlink(std::mem::take(&mut deleted.unlink)).await;
     Ok(deleted)
 }

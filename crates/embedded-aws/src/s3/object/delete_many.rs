@@ -21,12 +21,13 @@ pub(in crate::s3) async fn delete_objects(
         return Err(s3_error!(MalformedXML, "A deletion names 1 to {MAX_KEYS} objects"));
     }
     bucket_of(&store.snapshot()?, &input.bucket)?;
+    let bypass = input.bypass_governance_retention == Some(true);
     let quiet = input.delete.quiet.unwrap_or(false);
     let mut output = DeleteObjectsOutput::default();
     let (mut deleted, mut errors) = (Vec::new(), Vec::new());
     for object in input.delete.objects {
         let (key, version_id) = (object.key.clone(), object.version_id.clone());
-        match delete_one(store, &input.bucket, object, &extensions).await {
+        match delete_one(store, &input.bucket, object, bypass, &extensions).await {
             Ok(done) if !quiet => deleted.push(done),
             Ok(_) => {}
             Err(failed) => errors.push(describe(&failed, key, version_id)),
@@ -41,17 +42,22 @@ async fn delete_one(
     store: &Store,
     bucket: &str,
     object: ObjectIdentifier,
+    bypass: bool,
     extensions: &Extensions,
 ) -> S3Result<DeletedObject> {
     let action = if object.version_id.is_some() { "s3:DeleteObjectVersion" } else { "s3:DeleteObject" };
     let caller = extensions.get::<Arc<Caller>>().ok_or_else(|| s3_error!(AccessDenied, "Access Denied"))?;
-    caller.verdict_for(store, action, bucket, Some(&object.key), object.version_id.as_deref())?;
+    let may = |action| caller.verdict_for(store, action, bucket, Some(&object.key), object.version_id.as_deref());
+    may(action)?;
+    if bypass {
+        may("s3:BypassGovernanceRetention")?;
+    }
     if object.last_modified_time.is_some() || object.size.is_some() {
         return Err(super::not_implemented("A condition on size or time of a deletion"));
     }
     let condition = precondition(object.e_tag.map(ETagCondition::ETag).as_ref(), None)?;
     let wanted = object.version_id.as_deref().map(|id| version_ref(Some(id))).transpose()?;
-    let deleted = delete(store, bucket, &object.key, wanted, condition).await?;
+    let deleted = delete(store, bucket, &object.key, wanted, condition, bypass).await?;
     let mut done = DeletedObject { key: Some(object.key), ..DeletedObject::default() };
     if let Some(marker) = &deleted.marker {
         done.delete_marker = Some(true);

@@ -3,7 +3,15 @@
 use super::{Found, conditions::Conditions, find, may_decrypt};
 use crate::{
     meta::{lookup, record::Segment},
-    s3::{Store, blocking, checksum::show_checksum, clock, encryption::show_encryption, error},
+    s3::{
+        Store, blocking,
+        checksum::show_checksum,
+        clock,
+        encryption::show_encryption,
+        error,
+        lock::{self, show_lock},
+        storage_class,
+    },
 };
 use axum::http::Extensions;
 use s3s::{
@@ -18,7 +26,7 @@ use std::ops;
 
 /// Copies what a read says about an object into either output.
 macro_rules! show {
-    ($output:expr, $input:expr, $found:expr, $part:expr) => {
+    ($output:expr, $input:expr, $found:expr, $part:expr, $lock:expr) => {
         let description = $found.content.description.clone();
         let range = &$part.range;
         $output.accept_ranges = Some("bytes".to_owned());
@@ -41,6 +49,9 @@ macro_rules! show {
         $output.website_redirect_location = description.website_redirect;
         $output.metadata = (!description.metadata.is_empty()).then(|| description.metadata.into_iter().collect());
         show_encryption!($output, &$found.content.encryption);
+        show_lock!($output, $lock);
+        // S3 says it only where it is not STANDARD.
+        $output.storage_class = storage_class::unusual(&$found.content);
         // A checksum of the whole says nothing about a range; clients would compare it.
         let wanted = $input.checksum_mode.as_ref().is_some_and(|mode| mode.as_str() == "ENABLED");
         if let Some(checksum) = $found.content.checksum.as_ref().filter(|_| wanted && !$part.partial) {
@@ -88,7 +99,9 @@ pub(in crate::s3) async fn get_object(
             tag_count: tag_count(&found),
             ..GetObjectOutput::default()
         };
-        show!(output, input, found, part);
+        let target = (input.bucket.as_str(), input.key.as_str(), input.version_id.as_deref());
+        let locked = lock::visible(store, &found.content, target, &extensions);
+        show!(output, input, found, part, locked);
         return Ok(S3Response::new(output));
     }
 }
@@ -107,7 +120,9 @@ pub(in crate::s3) async fn head_object(
     }
     let part = Part::of(store, &found, input.range, input.part_number).await?;
     let mut output = HeadObjectOutput::default();
-    show!(output, input, found, part);
+    let target = (input.bucket.as_str(), input.key.as_str(), input.version_id.as_deref());
+    let locked = lock::visible(store, &found.content, target, &extensions);
+    show!(output, input, found, part, locked);
     Ok(S3Response::new(output))
 }
 

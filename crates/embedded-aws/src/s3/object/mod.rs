@@ -7,6 +7,7 @@ pub(super) mod copy;
 pub(super) mod delete;
 pub(super) mod delete_many;
 pub(super) mod get;
+pub(super) mod lock;
 pub(super) mod put;
 pub(super) mod tagging;
 

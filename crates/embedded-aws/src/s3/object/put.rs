@@ -5,7 +5,7 @@ use crate::{
     meta::{
         lookup,
         objects::{self, Place},
-        record::{Algorithm, Checksum, ChecksumKind, Content},
+        record::{Algorithm, Checksum, ChecksumKind, Content, StorageClass},
     },
     s3::{
         Store,
@@ -13,6 +13,7 @@ use crate::{
         description::{described, refuse_unsupported},
         encryption::{self, requested, show_encryption},
         ingest::{self, Claims, MAX_SIZE},
+        lock::{self, requested_lock},
         place_of,
     },
 };
@@ -35,6 +36,7 @@ pub(in crate::s3) async fn put_object(
     }
     let precondition = precondition(input.if_match.as_ref(), input.if_none_match.as_ref())?;
     let description = described!(input).check()?;
+    let locked = requested_lock!(input)?;
     let claim = checksum::claim(
         sent_checksums!(input),
         &headers,
@@ -46,6 +48,9 @@ pub(in crate::s3) async fn put_object(
         let snapshot = store.snapshot()?;
         let (place, bucket) = place_of(&snapshot, &input.bucket, &input.key)?;
         let settings = lookup::settings(&snapshot.settings, bucket.id)?;
+        let has_digest = claims.md5.is_some() || claims.checksum.is_some();
+        lock::check_bucket(&locked, settings.object_lock.as_ref())?;
+        lock::demand_digest(&locked, settings.object_lock.as_ref(), has_digest, "Put Object")?;
         let encryption = encryption::resolve(&requested!(input), settings.encryption.as_ref(), &store.inner.kms)?;
         (place, encryption)
     };
@@ -62,6 +67,8 @@ pub(in crate::s3) async fn put_object(
         checksum: Some(Checksum { algorithm, kind: ChecksumKind::FullObject, value: value.clone() }),
         encryption: encryption.clone(),
         description,
+        lock: locked,
+        storage_class: StorageClass::Standard,
     };
     let segments = [(1, ingested.segment())];
     let etag = ingested.etag;

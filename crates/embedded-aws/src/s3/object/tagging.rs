@@ -61,7 +61,13 @@ async fn set(
     let Found { versioning, .. } = find(store, bucket, key, version_id, extensions)?;
     let wanted = version_ref(version_id)?;
     let place = place_of(&store.snapshot()?, bucket, key)?.0;
-    let version: Version =
-        store.change::<_, Refused>(move |tables| objects::set_tags(tables, &place, wanted, tags)).await?;
+    let version: Version = store
+        .change::<_, Refused>(move |tables| {
+            objects::edit(tables, &place, wanted, |content| {
+                content.description.tags = tags;
+                Ok(())
+            })
+        })
+        .await?;
     Ok(shown_id(versioning, &version))
 }
