@@ -8,61 +8,76 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use super::policy::{Document, Sid};
+use super::policy::{Document, KEY_ID, Sid, Statement};
 
 /// Our bucket policy held against the one in force.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Comparison {
     /// Our statements that are not in force.
     pub missing: Vec<Sid>,
-    /// Statements that allow something to somebody: we grant nothing by bucket policy.
+    /// Names of the statements that allow something to somebody: we grant nothing by bucket policy.
     pub allows: Vec<String>,
-    /// Statements under our names that say something else, or belong to another profile.
-    pub stale: Vec<String>,
-    /// Denials that somebody else added; they only narrow, and are kept.
+    /// Statements under our names that say something else, or belong to another profile or an option that is off.
+    pub clashes: Vec<Clash>,
+    /// Statements under other names, or none: somebody else's, never touched.
     pub foreign: Vec<Value>,
 }
 
-/// A text that is no policy document.
+/// Two statements under one name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Clash {
+    /// The name.
+    pub sid: Sid,
+    /// Our statement as JSON; none when we want none of this name now.
+    pub ours: Option<String>,
+    /// The one in force.
+    pub theirs: String,
+}
+
+/// A text that is no policy document which we could add to.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the policy in force cannot be understood: {0}")]
 pub struct NotAPolicy(String);
 
 impl Comparison {
-    /// Whether the policy in force needs no change.
+    /// Whether everything of ours is in force, and nothing else under our names.
     pub fn in_order(&self) -> bool {
-        self.missing.is_empty() && self.allows.is_empty() && self.stale.is_empty()
+        self.missing.is_empty() && self.clashes.is_empty()
     }
 }
 
 /// What distinguishes the policy in force from `ours`.
+///
+/// # Errors
+/// [`NotAPolicy`]; nothing can be merged into such a text.
 pub fn compare(ours: &Document, in_force: &str) -> Result<Comparison, NotAPolicy> {
     let found = statements(in_force)?;
     let canonical_found: Vec<Value> = found.iter().map(canonical).collect();
-    let wanted: Vec<(Sid, Value)> =
-        ours.statements().iter().map(|statement| (statement.sid(), canonical(&statement.value()))).collect();
+    let wanted: Vec<(&Statement, Value)> =
+        ours.statements().iter().map(|statement| (statement, canonical(&statement.value()))).collect();
+    let absent = wanted.iter().filter(|(_, ours)| !canonical_found.contains(ours));
 
-    let mut comparison = Comparison {
-        missing: wanted.iter().filter(|(_, ours)| !canonical_found.contains(ours)).map(|(sid, _)| *sid).collect(),
-        ..Comparison::default()
-    };
+    let mut comparison =
+        Comparison { missing: absent.map(|(statement, _)| statement.sid()).collect(), ..Comparison::default() };
     for (raw, meaning) in found.iter().zip(&canonical_found) {
-        if wanted.iter().any(|(_, ours)| ours == meaning) {
-            continue;
-        }
-        let name = raw.get("Sid").and_then(Value::as_str).unwrap_or("(no Sid)").to_owned();
+        let name = raw.get("Sid").and_then(Value::as_str);
         if raw.get("Effect").and_then(Value::as_str) != Some("Deny") {
-            comparison.allows.push(name);
-        } else if Sid::BUCKET.iter().any(|sid| sid.as_str() == name) {
-            comparison.stale.push(name);
-        } else {
-            comparison.foreign.push(raw.clone());
+            comparison.allows.push(name.unwrap_or("(no Sid)").to_owned());
+        }
+        match Sid::BUCKET.into_iter().find(|sid| Some(sid.as_str()) == name) {
+            None => comparison.foreign.push(raw.clone()),
+            Some(_) if wanted.iter().any(|(_, ours)| ours == meaning) => {}
+            Some(sid) => {
+                let ours = wanted.iter().find(|(statement, _)| statement.sid() == sid);
+                let ours = ours.map(|(statement, _)| statement.value().to_string());
+                comparison.clashes.push(Clash { sid, ours, theirs: raw.to_string() });
+            }
         }
     }
     Ok(comparison)
 }
 
-/// Our policy with the denials of others behind it, as text for `PutBucketPolicy`.
+/// Our policy with the statements of others behind it, as text for `PutBucketPolicy`.
 pub fn merged(ours: &Document, foreign: &[Value]) -> String {
     if foreign.is_empty() {
         return ours.render();
@@ -72,6 +87,18 @@ pub fn merged(ours: &Document, foreign: &[Value]) -> String {
         list.extend(foreign.iter().cloned());
     }
     document.to_string()
+}
+
+/// The keys that our statements in a policy in force demand of every write.
+pub fn named_keys(in_force: &str) -> BTreeSet<String> {
+    let ours = |statement: &&Value| {
+        let sid = statement.get("Sid").and_then(Value::as_str);
+        [Sid::DenyWrongKmsKey, Sid::DenyWrongKmsKeyIfSent].into_iter().any(|of_key| Some(of_key.as_str()) == sid)
+    };
+    let statements = statements(in_force).unwrap_or_default();
+    let conditions = statements.iter().filter(ours).map(canonical);
+    let keys = conditions.filter_map(|statement| statement.pointer("/Condition/StringNotEquals")?.get(KEY_ID).cloned());
+    keys.filter_map(|names| serde_json::from_value::<Vec<String>>(names).ok()).flatten().collect()
 }
 
 /// Whether two whole policies mean the same; unreadable ones mean nothing in common.
@@ -87,9 +114,16 @@ pub fn same_meaning(one: &str, other: &str) -> bool {
 fn statements(text: &str) -> Result<Vec<Value>, NotAPolicy> {
     let document: Value = serde_json::from_str(text).map_err(|error| NotAPolicy(error.to_string()))?;
     let version = document.get("Version").and_then(Value::as_str);
-    // In 2008-10-17, the default, `${…}` in a value is plain text; our statements use none, theirs might.
-    if !matches!(version, None | Some("2012-10-17" | "2008-10-17")) {
-        return Err(NotAPolicy(format!("version {version:?}")));
+    match version {
+        Some("2012-10-17") => {}
+        // There `${…}` is plain text. Ours is of the newer version, where it is a variable.
+        None | Some("2008-10-17") if !text.contains("${") => {}
+        None | Some("2008-10-17") => {
+            return Err(NotAPolicy(
+                "it has version 2008-10-17 and ${…} in it, which means something else in 2012-10-17".to_owned(),
+            ));
+        }
+        Some(other) => return Err(NotAPolicy(format!("version {other}"))),
     }
     match document.get("Statement") {
         Some(Value::Array(list)) if list.iter().all(Value::is_object) => Ok(list.clone()),
@@ -206,43 +240,67 @@ mod tests {
     }
 
     #[test]
-    fn weakened_statement_is_missing_and_stale() {
+    fn weakened_statement_is_missing_and_shown_beside_ours() {
         let weak = ours(Profile::Explicit).render().replace(r#""aws:kms""#, r#""AES256""#);
         let comparison = compare(&ours(Profile::Explicit), &weak).unwrap();
         assert_eq!(comparison.missing, [Sid::DenyWrongSseAlgorithm]);
-        assert_eq!(comparison.stale, ["DenyWrongSseAlgorithm"]);
+        let [clash] = comparison.clashes.as_slice() else { panic!("{comparison:?}") };
+        assert_eq!(clash.sid, Sid::DenyWrongSseAlgorithm);
+        assert!(clash.ours.as_ref().unwrap().contains("aws:kms") && clash.theirs.contains("AES256"), "{clash:?}");
         assert!(!comparison.in_order());
     }
 
     #[test]
-    fn allow_is_drift_and_a_foreign_denial_is_kept() {
+    fn statements_of_others_are_kept_allow_or_deny() {
         let mut document: Value = serde_json::from_str(&ours(Profile::Explicit).render()).unwrap();
         let list = document["Statement"].as_array_mut().unwrap();
-        list.push(
+        let theirs = [
             serde_json::json!({"Sid":"Open","Effect":"Allow","Principal":"*","Action":"s3:GetObject","Resource":"*"}),
-        );
-        let narrow = serde_json::json!({"Sid":"Vpc","Effect":"Deny","Principal":"*","Action":"s3:*","Resource":"*"});
-        list.push(narrow.clone());
+            serde_json::json!({"Effect":"Deny","Principal":"*","Action":"s3:*","Resource":"*"}),
+            // What we say too, under another name.
+            serde_json::json!({"Sid":"Tls","Effect":"Deny","Principal":"*","Action":"s3:*","Resource":["arn:aws:s3:::ml/*","arn:aws:s3:::ml"],"Condition":{"Bool":{"aws:SecureTransport":"false"}}}),
+        ];
+        list.extend(theirs.clone());
         let comparison = compare(&ours(Profile::Explicit), &document.to_string()).unwrap();
         assert_eq!(comparison.allows, ["Open"]);
-        assert_eq!(comparison.foreign, [narrow]);
+        assert_eq!(comparison.foreign, theirs);
+        assert!(comparison.in_order());
 
         let merged = merged(&ours(Profile::Explicit), &comparison.foreign);
-        let again = compare(&ours(Profile::Explicit), &merged).unwrap();
-        assert!(again.in_order());
-        assert_eq!(again.foreign.len(), 1);
+        assert_eq!(compare(&ours(Profile::Explicit), &merged).unwrap(), comparison);
     }
 
     #[test]
-    fn statements_of_the_other_profile_are_stale() {
+    fn key_that_the_policy_demands_is_read_from_either_profile() {
+        for profile in [Profile::Explicit, Profile::DefaultOk] {
+            let named = named_keys(&ours(profile).render());
+            assert_eq!(named, BTreeSet::from(["arn:aws:kms:eu-west-1:123456789012:key/1".to_owned()]));
+        }
+        assert!(named_keys("").is_empty());
+    }
+
+    #[test]
+    fn statements_of_the_other_profile_clash() {
         let comparison = compare(&ours(Profile::DefaultOk), &ours(Profile::Explicit).render()).unwrap();
         assert_eq!(comparison.missing, [Sid::DenyWrongSseAlgorithmIfSent, Sid::DenyWrongKmsKeyIfSent]);
-        assert_eq!(comparison.stale, ["DenyMissingSseHeader", "DenyWrongSseAlgorithm", "DenyWrongKmsKey"]);
+        let clashes: Vec<_> =
+            comparison.clashes.iter().map(|clash| (clash.sid.as_str(), clash.ours.is_none())).collect();
+        assert_eq!(
+            clashes,
+            [("DenyMissingSseHeader", true), ("DenyWrongSseAlgorithm", true), ("DenyWrongKmsKey", true)]
+        );
     }
 
     #[test]
     fn text_that_is_no_policy_is_an_error_and_equals_nothing() {
-        for text in ["", "[]", "{}", r#"{"Statement":"x"}"#, r#"{"Version":"2030-01-01","Statement":[]}"#] {
+        for text in [
+            "",
+            "[]",
+            "{}",
+            r#"{"Statement":"x"}"#,
+            r#"{"Version":"2030-01-01","Statement":[]}"#,
+            r#"{"Statement":[{"Resource":"${x}"}]}"#,
+        ] {
             assert!(compare(&ours(Profile::Explicit), text).is_err(), "{text}");
             assert!(!same_meaning(text, text));
         }

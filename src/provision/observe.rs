@@ -1,6 +1,6 @@
 //! What the account really holds, as values.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use aws_sdk_s3::types::{
@@ -8,6 +8,7 @@ use aws_sdk_s3::types::{
 };
 use serde::Serialize;
 
+use super::compare::named_keys;
 use super::fault::{Fault, Meaning};
 use super::spec::{TAG_MANAGED_BY, TAG_MANAGED_BY_US};
 
@@ -181,6 +182,17 @@ impl fmt::Display for Setting {
     }
 }
 
+impl ObservedBucket {
+    /// Whether it exists, and nobody has stored anything in it or set what only people and programs set.
+    pub(super) fn is_new(&self) -> bool {
+        let Self::Present(bucket) = self else { return false };
+        bucket.policy.known().is_none()
+            && bucket.lifecycle.known().is_none()
+            && bucket.tags.known().is_none_or(BTreeMap::is_empty)
+            && bucket.occupied != Observed::Known(true)
+    }
+}
+
 impl BucketSettings {
     /// A bucket of which nothing was ever set.
     pub fn unset() -> Self {
@@ -199,6 +211,18 @@ impl BucketSettings {
     /// Whether the bucket carries our mark.
     pub fn marked_ours(&self) -> bool {
         self.tags.known().is_some_and(|tags| tags.get(TAG_MANAGED_BY).map(String::as_str) == Some(TAG_MANAGED_BY_US))
+    }
+
+    /// Whether it may be treated as ours: marked so, or on a back end without tags.
+    pub fn taken_for_ours(&self) -> bool {
+        self.marked_ours() || self.tags == Observed::Unsupported
+    }
+
+    /// The keys that its default encryption and our statements in its policy name.
+    pub fn named_keys(&self) -> BTreeSet<String> {
+        let mut keys = self.policy.known().map(|text| named_keys(text)).unwrap_or_default();
+        keys.extend(self.encryption.known().and_then(|encryption| encryption.key.clone()));
+        keys
     }
 
     /// Takes note that the back end refused to set something, so that no plan asks for it again.

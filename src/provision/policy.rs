@@ -10,9 +10,10 @@ use serde::Serialize;
 use super::spec::{BackEnd, KeyArn, Profile, Wanted};
 
 const ALGORITHM: &str = "s3:x-amz-server-side-encryption";
-const KEY_ID: &str = "s3:x-amz-server-side-encryption-aws-kms-key-id";
+pub(super) const KEY_ID: &str = "s3:x-amz-server-side-encryption-aws-kms-key-id";
 const CUSTOMER_ALGORITHM: &str = "s3:x-amz-server-side-encryption-customer-algorithm";
 const AUTH_TYPE: &str = "s3:authType";
+const PRINCIPAL: &str = "aws:PrincipalArn";
 
 /// A policy of ours.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -49,6 +50,9 @@ pub enum Sid {
     DenySseC,
     DenyStalePresigned,
     DenyPresignedPost,
+    DenyOutsidePerimeter,
+    DenyConfigByOthers,
+    DenyOutsideVpce,
     AccountAdminNoDataPlane,
     RuntimeViaS3Only,
     RuntimeDescribe,
@@ -112,7 +116,7 @@ impl Statement {
 
 impl Sid {
     /// Every name a bucket policy of ours may hold; a statement with such a name is ours to replace.
-    pub const BUCKET: [Self; 10] = [
+    pub const BUCKET: [Self; 13] = [
         Self::DenyInsecureTransport,
         Self::DenyOutdatedTls,
         Self::DenyMissingSseHeader,
@@ -123,6 +127,9 @@ impl Sid {
         Self::DenySseC,
         Self::DenyStalePresigned,
         Self::DenyPresignedPost,
+        Self::DenyOutsidePerimeter,
+        Self::DenyConfigByOthers,
+        Self::DenyOutsideVpce,
     ];
 
     /// The name as it stands in the policy.
@@ -138,6 +145,9 @@ impl Sid {
             Self::DenySseC => "DenySseC",
             Self::DenyStalePresigned => "DenyStalePresigned",
             Self::DenyPresignedPost => "DenyPresignedPost",
+            Self::DenyOutsidePerimeter => "DenyOutsidePerimeter",
+            Self::DenyConfigByOthers => "DenyConfigByOthers",
+            Self::DenyOutsideVpce => "DenyOutsideVpce",
             Self::AccountAdminNoDataPlane => "AccountAdminNoDataPlane",
             Self::RuntimeViaS3Only => "RuntimeViaS3Only",
             Self::RuntimeDescribe => "RuntimeDescribe",
@@ -209,7 +219,50 @@ pub fn bucket_policy(wanted: &Wanted, key: &KeyArn) -> Document {
         ),
         deny_put(Sid::DenyPresignedPost, when([("StringEquals", AUTH_TYPE, one("POST"))])),
     ]);
+    statement.extend(fences(wanted, &everything, &objects));
     Document { version: "2012-10-17", id: "ModelArtifacts-v1", statement }
+}
+
+/// The statements on who comes from where; each only when its option is on.
+///
+/// By the principal's ARN in a condition, never by `NotPrincipal` or a role in `Principal`: a role that is deleted and
+/// made again would look like drift. Only AWS has services that act for themselves, and operators `…IfExists` (on
+/// purpose, not plain ones: an anonymous request has none of these keys, and must be denied) are not known elsewhere.
+fn fences(wanted: &Wanted, everything: &OneOrMany, objects: &OneOrMany) -> Vec<Statement> {
+    let services = wanted.back_end != BackEnd::Compatible;
+    let administrators = OneOrMany::from(wanted.administrators.clone());
+    let deny = |sid, action, resource: &OneOrMany, condition| Statement {
+        sid,
+        effect: Effect::Deny,
+        principal: Principal::Everyone(Star::Star),
+        action,
+        resource: resource.clone(),
+        condition,
+    };
+    let mut statements = Vec::new();
+    if wanted.options.perimeter {
+        let mut inside = wanted.runtime_principals.clone();
+        inside.extend(wanted.administrators.iter().filter(|arn| !wanted.runtime_principals.contains(arn)).cloned());
+        let mut outside = when([("ArnNotLike", PRINCIPAL, inside.into())]);
+        if services {
+            outside.entry("BoolIfExists").or_default().insert("aws:PrincipalIsAWSService", one("false"));
+        }
+        statements.push(deny(Sid::DenyOutsidePerimeter, many(&OBJECT_ACCESS), objects, outside));
+        let others = when([("ArnNotLike", PRINCIPAL, administrators.clone())]);
+        statements.push(deny(Sid::DenyConfigByOthers, many(&CONFIGURATION), everything, others));
+    }
+    if let Some(endpoint) = &wanted.options.vpc_endpoint {
+        let mut elsewhere = when([("ArnNotLike", PRINCIPAL, administrators)]);
+        let differs = if services { "StringNotEqualsIfExists" } else { "StringNotEquals" };
+        elsewhere.entry(differs).or_default().insert("aws:SourceVpce", one(endpoint));
+        if services {
+            let by_service = elsewhere.entry("BoolIfExists").or_default();
+            by_service.insert("aws:PrincipalIsAWSService", one("false"));
+            by_service.insert("aws:ViaAWSService", one("false"));
+        }
+        statements.push(deny(Sid::DenyOutsideVpce, one("s3:*"), everything, elsewhere));
+    }
+    statements
 }
 
 /// The policy of a key that only `principals` may use, and only through S3 for this bucket.
@@ -218,12 +271,7 @@ pub fn bucket_policy(wanted: &Wanted, key: &KeyArn) -> Document {
 /// `kms:ViaService` stands in it only on AWS; other back ends do not know it.
 pub fn key_policy(key: &KeyArn, bucket: &str, region: &str, principals: &[String], back_end: BackEnd) -> Document {
     let (partition, account) = (key.partition(), key.account());
-    let runtime = || Principal::Aws {
-        aws: match principals {
-            [single] => one(single),
-            several => OneOrMany::Many(several.to_vec()),
-        },
-    };
+    let runtime = || Principal::Aws { aws: principals.to_vec().into() };
     let allow = |sid, principal, action, condition| Statement {
         sid,
         effect: Effect::Allow,
@@ -250,7 +298,7 @@ pub fn key_policy(key: &KeyArn, bucket: &str, region: &str, principals: &[String
             allow(
                 Sid::AccountAdminNoDataPlane,
                 Principal::Aws { aws: one(format!("arn:{partition}:iam::{account}:root")) },
-                OneOrMany::Many(KEY_ADMINISTRATION.iter().map(ToString::to_string).collect()),
+                many(&KEY_ADMINISTRATION),
                 BTreeMap::new(),
             ),
             allow(
@@ -277,6 +325,22 @@ pub(super) fn delegating_key_policy(key: &KeyArn) -> serde_json::Value {
     })
 }
 
+const OBJECT_ACCESS: [&str; 4] = ["s3:GetObject*", "s3:PutObject*", "s3:DeleteObject*", "s3:AbortMultipartUpload"];
+
+const CONFIGURATION: [&str; 11] = [
+    "s3:PutBucketPolicy",
+    "s3:DeleteBucketPolicy",
+    "s3:PutEncryptionConfiguration",
+    "s3:PutBucketVersioning",
+    "s3:PutBucketPublicAccessBlock",
+    "s3:PutBucketOwnershipControls",
+    "s3:PutLifecycleConfiguration",
+    "s3:DeleteBucket",
+    "s3:PutBucketAcl",
+    "s3:PutObjectAcl",
+    "s3:BypassGovernanceRetention",
+];
+
 const KEY_ADMINISTRATION: [&str; 17] = [
     "kms:Describe*",
     "kms:Get*",
@@ -300,6 +364,16 @@ const KEY_ADMINISTRATION: [&str; 17] = [
 /// A document or statement as JSON text.
 fn to_json(policy: &impl Serialize) -> String {
     serde_json::to_string(policy).expect("a tree of strings is JSON")
+}
+
+impl From<Vec<String>> for OneOrMany {
+    fn from(mut texts: Vec<String>) -> Self {
+        if texts.len() == 1 { Self::One(texts.remove(0)) } else { Self::Many(texts) }
+    }
+}
+
+fn many(texts: &[&str]) -> OneOrMany {
+    OneOrMany::Many(texts.iter().map(ToString::to_string).collect())
 }
 
 fn one(text: impl Into<String>) -> OneOrMany {
@@ -368,6 +442,36 @@ mod tests {
         assert!(text.contains(r#""Condition":{"Null":{"s3:x-amz-server-side-encryption-aws-kms-key-id":"false"},"StringNotEquals":{"s3:x-amz-server-side-encryption-aws-kms-key-id":"arn:aws:kms:eu-west-1:123456789012:key/0f-1"}}"#));
         assert!(!text.contains(r#":"true""#), "a demand for a header would deny UploadPart");
         assert!(!text.contains("IfExists"), "SeaweedFS refuses these operators");
+    }
+
+    #[test]
+    fn perimeter_names_who_is_inside_and_who_may_change_the_bucket() {
+        let mut wanted = wanted(BackEnd::Aws);
+        wanted.options.perimeter = true;
+        wanted.runtime_principals = vec!["arn:aws:iam::123456789012:role/run".to_owned()];
+        wanted.administrators = vec!["arn:aws:iam::123456789012:role/break-glass".to_owned()];
+        let text = bucket_policy(&wanted, &key()).render();
+        for part in [
+            r#"{"Sid":"DenyOutsidePerimeter","Effect":"Deny","Principal":"*","Action":["s3:GetObject*","s3:PutObject*","s3:DeleteObject*","s3:AbortMultipartUpload"],"Resource":"arn:aws:s3:::ml/*","Condition":{"ArnNotLike":{"aws:PrincipalArn":["arn:aws:iam::123456789012:role/run","arn:aws:iam::123456789012:role/break-glass"]},"BoolIfExists":{"aws:PrincipalIsAWSService":"false"}}}"#,
+            r#"{"Sid":"DenyConfigByOthers","Effect":"Deny","Principal":"*","Action":["s3:PutBucketPolicy","s3:DeleteBucketPolicy","s3:PutEncryptionConfiguration","s3:PutBucketVersioning","s3:PutBucketPublicAccessBlock","s3:PutBucketOwnershipControls","s3:PutLifecycleConfiguration","s3:DeleteBucket","s3:PutBucketAcl","s3:PutObjectAcl","s3:BypassGovernanceRetention"],"Resource":["arn:aws:s3:::ml","arn:aws:s3:::ml/*"],"Condition":{"ArnNotLike":{"aws:PrincipalArn":"arn:aws:iam::123456789012:role/break-glass"}}}"#,
+        ] {
+            assert!(text.contains(part), "{text}");
+        }
+        assert!(!text.contains("DenyOutsideVpce"));
+    }
+
+    #[test]
+    fn vpc_endpoint_is_left_only_by_administrators_and_services() {
+        let mut wanted = wanted(BackEnd::Aws);
+        wanted.options.vpc_endpoint = Some("vpce-1".to_owned());
+        wanted.administrators = vec!["arn:aws:iam::123456789012:role/a".to_owned()];
+        let text = bucket_policy(&wanted, &key()).render();
+        let expected = r#"{"Sid":"DenyOutsideVpce","Effect":"Deny","Principal":"*","Action":"s3:*","Resource":["arn:aws:s3:::ml","arn:aws:s3:::ml/*"],"Condition":{"ArnNotLike":{"aws:PrincipalArn":"arn:aws:iam::123456789012:role/a"},"BoolIfExists":{"aws:PrincipalIsAWSService":"false","aws:ViaAWSService":"false"},"StringNotEqualsIfExists":{"aws:SourceVpce":"vpce-1"}}}"#;
+        assert!(text.contains(expected), "{text}");
+        wanted.back_end = BackEnd::Compatible;
+        wanted.options.perimeter = true;
+        let elsewhere = bucket_policy(&wanted, &key()).render();
+        assert!(elsewhere.contains("DenyOutsidePerimeter") && !elsewhere.contains("IfExists"), "{elsewhere}");
     }
 
     #[test]

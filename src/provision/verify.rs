@@ -8,7 +8,7 @@ use super::key::{KeyFacts, ObservedKey};
 use super::observe::{BucketSettings, Observed, ObservedBucket, PublicAccess};
 use super::plan::{aborts_uploads_after, wanted_encryption};
 use super::policy::Sid;
-use super::spec::{ABORT_UPLOADS_AFTER_DAYS, BucketSpec, KeySpec, LIFECYCLE_RULE_ID, ROTATION_PERIOD_DAYS};
+use super::spec::{ABORT_UPLOADS_AFTER_DAYS, BucketSpec, KeySpec, LIFECYCLE_RULE_ID};
 
 const UNSUPPORTED: &str = "the back end has no such setting";
 const UNSET: &str = "not set";
@@ -71,17 +71,17 @@ fn verify_key(key_spec: &KeySpec, spec: &BucketSpec, key: &ObservedKey) -> Vec<F
             let observed = format!("{}, {}{kind}", facts.arn, facts.state);
             vec![
                 Finding::judged(ClaimId::KeyUsable, facts.usable() && facts.arn == spec.key, usable, observed),
-                rotates(facts),
+                rotates(key_spec, facts),
                 limits(key_spec, facts),
             ]
         }
     }
 }
 
-fn rotates(key: &KeyFacts) -> Finding {
-    let expected = format!("every {ROTATION_PERIOD_DAYS} days or sooner");
+fn rotates(spec: &KeySpec, key: &KeyFacts) -> Finding {
+    let expected = format!("every {} days or sooner", spec.rotation_days);
     seen(ClaimId::KeyRotates, &expected, &key.rotation, |rotation| match rotation.period_days {
-        Some(days) => (days <= ROTATION_PERIOD_DAYS, format!("every {days} days")),
+        Some(days) => (days <= spec.rotation_days, format!("every {days} days")),
         None => (true, "on".to_owned()),
     })
 }
@@ -168,7 +168,10 @@ fn verify_policy(spec: &BucketSpec, bucket: &BucketSettings) -> Vec<Finding> {
         Finding::passed(ClaimId::PolicyGrantsNothing, "no Allow", "no policy at all")
     } else {
         seen(ClaimId::PolicyGrantsNothing, "no Allow", &compared, |comparison| {
-            let told = if comparison.allows.is_empty() { "no Allow".to_owned() } else { comparison.allows.join(", ") };
+            let told = match comparison.allows.as_slice() {
+                [] => "no Allow".to_owned(),
+                names => format!("allowed by {}: remove that from the bucket policy by hand", names.join(", ")),
+            };
             (comparison.allows.is_empty(), told)
         })
     };

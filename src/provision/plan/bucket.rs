@@ -5,13 +5,13 @@ use aws_sdk_s3::types::{
     ObjectOwnership, ServerSideEncryption,
 };
 
-use super::{Plan, Planner, Standing, Unplannable, refuse_downgrade};
-use crate::provision::change::Step;
-use crate::provision::compare;
+use super::{MAX_POLICY_BYTES, Plan, Planner, Standing, Unplannable, refuse_downgrade};
+use crate::provision::change::{Change, Step};
+use crate::provision::compare::{Comparison, compare, merged};
 use crate::provision::observe::{
     BucketSettings, DefaultEncryption, Lifecycle, Observed, ObservedBucket, PublicAccess, Setting,
 };
-use crate::provision::policy::Statement;
+use crate::provision::policy::{Sid, Statement};
 use crate::provision::spec::{ABORT_UPLOADS_AFTER_DAYS, BucketSpec, LIFECYCLE_RULE_ID, Mode};
 
 /// What brings the bucket to what is wanted.
@@ -50,7 +50,7 @@ pub fn plan_bucket(want: &BucketSpec, have: &ObservedBucket, mode: Mode) -> Resu
         other => Standing::Different(other.to_string()),
     };
     planner.settle(&settings.versioning, enabled, Step::EnableVersioning);
-    planner.settle(&settings.policy, |have| policy(want, have), put_policy(want, settings.policy.known()));
+    planner.settle_policy(want, settings)?;
     let rules = with_our_rule(settings.lifecycle.known());
     planner.settle(&settings.lifecycle, lifecycle, Step::PutLifecycle(rules));
     planner.settle_tags(&want.tags, &settings.tags, |set| {
@@ -89,13 +89,47 @@ pub(in crate::provision) fn aborts_uploads_after(rule: &LifecycleRule) -> Option
 impl Planner<'_> {
     /// In `create`, a bucket that is not marked ours and holds objects is somebody's: nothing in it is set.
     fn judge_ownership_of(&mut self, bucket: &BucketSettings) {
-        if self.mode != Mode::Create || bucket.marked_ours() || bucket.tags == Observed::Unsupported {
+        if self.mode != Mode::Create || bucket.taken_for_ours() {
             return;
         }
         match &bucket.occupied {
             Observed::Known(occupied) => self.completes = !occupied,
             Observed::Absent | Observed::Unsupported => {}
             Observed::Unreadable(reason) => self.unreadable.push((Setting::Contents, reason.clone())),
+        }
+    }
+
+    /// Ours into the one in force, whose other statements are kept.
+    fn settle_policy(&mut self, want: &BucketSpec, bucket: &BucketSettings) -> Result<(), Unplannable> {
+        let name = || want.bucket.clone();
+        let compared = bucket.policy.known().map(|text| compare(&want.policy, text)).transpose();
+        let compared = match compared {
+            Ok(compared) => compared.unwrap_or_default(),
+            Err(reason) if self.mode == Mode::Repair => {
+                return Err(Unplannable::PolicyForeign { bucket: name(), reason });
+            }
+            Err(reason) => {
+                let step = put_policy(want, &Comparison::default());
+                self.settle(&bucket.policy, |_| Standing::Different(reason.to_string()), step);
+                return Ok(());
+            }
+        };
+        if self.mode.changes() && !compared.clashes.is_empty() && !bucket.taken_for_ours() {
+            return Err(Unplannable::PolicyConflict { bucket: name(), clashes: compared.clashes });
+        }
+        let standing = match told(&compared) {
+            _ if compared.in_order() => Standing::InOrder,
+            told if compared.clashes.is_empty() => Standing::Lacking(told),
+            told => Standing::Different(told),
+        };
+        let before = self.plan.changes.len();
+        self.settle(&bucket.policy, |_| standing, put_policy(want, &compared));
+        match self.plan.changes[before..].iter().map(Change::step).next() {
+            Some(Step::PutBucketPolicy { text, .. }) if text.len() > MAX_POLICY_BYTES => {
+                let ours = want.policy.render().len();
+                Err(Unplannable::PolicyTooLong { bucket: name(), bytes: text.len(), ours })
+            }
+            _ => Ok(()),
         }
     }
 }
@@ -113,35 +147,26 @@ fn encryption(wanted: &DefaultEncryption, have: &DefaultEncryption) -> Standing 
     }
 }
 
-fn put_policy(want: &BucketSpec, have: Option<&String>) -> Step {
-    let foreign = have.and_then(|text| compare::compare(&want.policy, text).ok());
-    let foreign = foreign.map(|comparison| comparison.foreign).unwrap_or_default();
+fn put_policy(want: &BucketSpec, in_force: &Comparison) -> Step {
     Step::PutBucketPolicy {
-        text: compare::merged(&want.policy, &foreign),
+        text: merged(&want.policy, &in_force.foreign),
         ours: want.policy.statements().iter().map(Statement::sid).collect(),
-        kept: foreign.len(),
+        kept: in_force.foreign.len(),
     }
 }
 
-fn policy(want: &BucketSpec, have: &str) -> Standing {
-    match compare::compare(&want.policy, have) {
-        Ok(comparison) if comparison.in_order() => Standing::InOrder,
-        Ok(comparison) => {
-            let mut told = Vec::new();
-            if !comparison.missing.is_empty() {
-                let names: Vec<_> = comparison.missing.iter().map(|sid| sid.as_str()).collect();
-                told.push(format!("without {}", names.join(", ")));
-            }
-            if !comparison.allows.is_empty() {
-                told.push(format!("with grants {}", comparison.allows.join(", ")));
-            }
-            if !comparison.stale.is_empty() {
-                told.push(format!("with altered or outdated {}", comparison.stale.join(", ")));
-            }
-            Standing::Different(told.join("; "))
-        }
-        Err(error) => Standing::Different(error.to_string()),
+fn told(comparison: &Comparison) -> String {
+    let names = |sids: Vec<Sid>| sids.into_iter().map(Sid::as_str).collect::<Vec<_>>().join(", ");
+    let clashes: Vec<Sid> = comparison.clashes.iter().map(|clash| clash.sid).collect();
+    let missing = comparison.missing.iter().copied().filter(|sid| !clashes.contains(sid)).collect::<Vec<_>>();
+    let mut told = Vec::new();
+    if !missing.is_empty() {
+        told.push(format!("without {}", names(missing)));
     }
+    if !clashes.is_empty() {
+        told.push(format!("with altered or outdated {}", names(clashes)));
+    }
+    told.join("; ")
 }
 
 fn lifecycle(have: &Lifecycle) -> Standing {
@@ -178,7 +203,7 @@ pub(in crate::provision) mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::provision::change::{Change, Kind};
+    use crate::provision::change::Kind;
     use crate::provision::spec::{BackEnd, SPEC_VERSION, TAG_MANAGED_BY, TAG_SPEC_VERSION, Wanted};
 
     pub(in crate::provision) fn spec() -> BucketSpec {
@@ -404,16 +429,60 @@ pub(in crate::provision) mod tests {
         assert_eq!(tags.len(), 3);
     }
 
+    fn with_policy(text: &str) -> BucketSettings {
+        BucketSettings { policy: Observed::Known(text.to_owned()), ..in_order(&spec()) }
+    }
+
+    const THEIRS: &str = r#"{"Version":"2012-10-17","Statement":[{"Sid":"Vpc","Effect":"Deny","Principal":"*","Action":"s3:*","Resource":"*"},{"Sid":"Open","Effect":"Allow","Principal":"*","Action":"s3:GetObject","Resource":"*"}]}"#;
+
     #[test]
-    fn denial_of_somebody_else_survives_the_repair_of_the_policy() {
-        let mut settings = in_order(&spec());
-        let theirs = r#"{"Version":"2012-10-17","Statement":[{"Sid":"Vpc","Effect":"Deny","Principal":"*","Action":"s3:*","Resource":"*"},{"Sid":"Open","Effect":"Allow","Principal":"*","Action":"s3:GetObject","Resource":"*"}]}"#;
-        settings.policy = Observed::Known(theirs.to_owned());
-        let plan = plan_bucket(&spec(), &present(settings), Mode::Repair).unwrap();
-        let [Step::PutBucketPolicy { text, .. }] = steps(&plan)[..] else { panic!("{plan:?}") };
-        let was = plan.changes[0].from().unwrap();
-        assert!(text.contains("\"Vpc\"") && !text.contains("\"Open\""));
-        assert!(was.contains("DenyWrongKmsKey") && was.contains("Open"), "{was}");
+    fn statements_of_somebody_else_survive_ours() {
+        for mode in [Mode::Create, Mode::Repair] {
+            let plan = plan_bucket(&spec(), &present(with_policy(THEIRS)), mode).unwrap();
+            let [Step::PutBucketPolicy { text, kept: 2, .. }] = steps(&plan)[..] else { panic!("{plan:?}") };
+            assert!(text.contains("\"Vpc\"") && text.contains("\"Open\""));
+            assert_eq!((plan.changes[0].kind(), plan.left_alone), (Kind::Update, vec![]));
+        }
+        let merged = merged(&spec().policy, &compare(&spec().policy, THEIRS).unwrap().foreign);
+        assert_eq!(changes(&spec(), &present(with_policy(&merged)), Mode::Repair), []);
+    }
+
+    #[test]
+    fn statement_under_our_name_is_drift_in_our_bucket_and_a_conflict_in_anothers() {
+        let ours = with_policy(&spec().policy.render().replace("aws:kms\"", "AES256\""));
+        let left = plan_bucket(&spec(), &present(ours.clone()), Mode::Create).unwrap().left_alone;
+        assert_eq!(left[0].was, "with altered or outdated DenyWrongSseAlgorithm");
+        assert_eq!(
+            settings_of(&plan_bucket(&spec(), &present(ours.clone()), Mode::Repair).unwrap()),
+            [Setting::Policy]
+        );
+
+        let theirs = BucketSettings { tags: Observed::Absent, ..ours };
+        for mode in [Mode::Create, Mode::Repair] {
+            let error = plan_bucket(&spec(), &present(theirs.clone()), mode).unwrap_err();
+            let told = error.to_string();
+            assert!(matches!(error, Unplannable::PolicyConflict { .. }), "{told}");
+            let sides = told.split_once("\nDenyWrongSseAlgorithm\n  ours:   {").unwrap().1;
+            let (ours, theirs) = sides.split_once("\n  theirs: {").unwrap();
+            assert!(ours.contains("\"aws:kms\"") && theirs.contains("\"AES256\""), "{told}");
+        }
+        assert_eq!(changes(&spec(), &present(theirs), Mode::Verify), []);
+    }
+
+    #[test]
+    fn policy_that_cannot_be_understood_is_never_overwritten() {
+        let strange = present(with_policy(r#"{"Version":"2030-01-01","Statement":[]}"#));
+        assert_eq!(changes(&spec(), &strange, Mode::Create), []);
+        let error = plan_bucket(&spec(), &strange, Mode::Repair).unwrap_err();
+        assert!(matches!(error, Unplannable::PolicyForeign { .. }), "{error}");
+    }
+
+    #[test]
+    fn policy_that_s3_would_not_take_is_refused_before_the_call() {
+        let long = THEIRS.replace("Vpc", &"V".repeat(MAX_POLICY_BYTES));
+        let error = plan_bucket(&spec(), &present(with_policy(&long)), Mode::Repair).unwrap_err();
+        assert!(matches!(error, Unplannable::PolicyTooLong { .. }), "{error}");
+        assert!(error.to_string().contains("20480"), "{error}");
     }
 
     #[test]

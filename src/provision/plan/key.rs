@@ -6,7 +6,7 @@ use super::{Plan, Planner, Standing, Unplannable, refuse_downgrade};
 use crate::provision::change::Step;
 use crate::provision::compare::same_meaning;
 use crate::provision::key::{KeyFacts, ObservedKey, Rotation};
-use crate::provision::observe::{DefaultEncryption, Observed, ObservedBucket, Setting};
+use crate::provision::observe::{Observed, ObservedBucket, Setting};
 use crate::provision::spec::{KEY_DESCRIPTION, KeyArn, KeySpec, KeyWish, Mode};
 
 /// What brings the key to what is wanted.
@@ -25,6 +25,9 @@ pub fn plan_key(want: &KeySpec, have: &ObservedKey, bucket: &ObservedBucket, mod
         }
         (ObservedKey::Present(key), _) => {
             usable(want, key)?;
+            if mode.changes() {
+                refuse_another_key(want, key, bucket)?;
+            }
             plan_existing_key(want, key, mode)
         }
     }
@@ -46,6 +49,23 @@ fn usable(want: &KeySpec, key: &KeyFacts) -> Result<(), Unplannable> {
     }
 }
 
+/// A bucket of ours that names keys, and not this one, was set up for another: the alias has been moved since.
+///
+/// Where only default encryption or only the policy was changed behind our back, the other still names our key.
+fn refuse_another_key(want: &KeySpec, key: &KeyFacts, bucket: &ObservedBucket) -> Result<(), Unplannable> {
+    let (KeyWish::Alias(alias), ObservedBucket::Present(settings)) = (&want.wish, bucket) else { return Ok(()) };
+    let named = settings.named_keys();
+    if !settings.taken_for_ours() || named.is_empty() || named.contains(key.arn.as_str()) {
+        return Ok(());
+    }
+    Err(Unplannable::KeyMoved {
+        bucket: want.bucket().to_owned(),
+        alias: alias.clone(),
+        key: key.arn.clone(),
+        set_up_for: named.into_iter().collect(),
+    })
+}
+
 fn plan_new_key(
     want: &KeySpec,
     alias: &str,
@@ -54,18 +74,11 @@ fn plan_new_key(
     mode: Mode,
 ) -> Result<Plan, Unplannable> {
     if let ObservedBucket::Present(settings) = bucket {
-        match &settings.encryption {
-            Observed::Known(DefaultEncryption { key: Some(key), .. }) => {
-                return Err(Unplannable::KeyLost {
-                    bucket: want.bucket().to_owned(),
-                    alias: alias.to_owned(),
-                    key: key.clone(),
-                });
-            }
-            Observed::Unreadable(reason) => {
-                return Err(Unplannable::Unreadable(vec![(Setting::DefaultEncryption, reason.clone())]));
-            }
-            _ => {}
+        if let Some(key) = settings.named_keys().pop_first() {
+            return Err(Unplannable::KeyLost { bucket: want.bucket().to_owned(), alias: alias.to_owned(), key });
+        }
+        if let Observed::Unreadable(reason) = &settings.encryption {
+            return Err(Unplannable::Unreadable(vec![(Setting::DefaultEncryption, reason.clone())]));
         }
     }
     let mut planner = Planner::new(want.bucket(), mode);
@@ -125,8 +138,9 @@ mod tests {
 
     use super::*;
     use crate::provision::change::Change;
-    use crate::provision::observe::BucketSettings;
+    use crate::provision::observe::{BucketSettings, DefaultEncryption};
     use crate::provision::plan::bucket::tests::{in_order, spec as bucket_spec};
+    use crate::provision::plan::wanted_encryption;
     use crate::provision::policy::delegating_key_policy;
     use crate::provision::spec::{
         BackEnd, ROTATION_PERIOD_DAYS, SPEC_VERSION, TAG_MANAGED_BY, TAG_SPEC_VERSION, Wanted,
@@ -214,6 +228,32 @@ mod tests {
         let unread = BucketSettings { encryption: Observed::Unreadable("403".into()), ..BucketSettings::unset() };
         let bucket = ObservedBucket::Present(Box::new(unread));
         assert!(matches!(plan_key(&spec(), &absent(), &bucket, Mode::Create), Err(Unplannable::Unreadable(_))));
+    }
+
+    #[test]
+    fn moved_alias_is_fatal_until_encryption_or_policy_vouch_for_its_key() {
+        let other = KeyFacts { arn: arn().sibling("2"), ..key() };
+        let marked = in_order(&bucket_spec());
+        let look = |have: &KeyFacts, bucket: &BucketSettings, mode| {
+            let bucket = ObservedBucket::Present(Box::new(bucket.clone()));
+            plan_key(&spec(), &present(have.clone()), &bucket, mode)
+        };
+        for mode in [Mode::Create, Mode::Repair] {
+            let error = look(&other, &marked, mode).unwrap_err();
+            assert!(matches!(&error, Unplannable::KeyMoved { set_up_for, .. } if set_up_for == &[ARN]), "{error}");
+            let no_policy = BucketSettings { policy: Observed::Absent, ..marked.clone() };
+            assert!(matches!(look(&other, &no_policy, mode), Err(Unplannable::KeyMoved { .. })));
+            // Here only the default encryption was changed.
+            let theirs = Observed::Known(DefaultEncryption {
+                key: Some("arn:aws:kms:eu-west-1:123456789012:key/3".into()),
+                ..wanted_encryption(&bucket_spec())
+            });
+            assert!(look(&key(), &BucketSettings { encryption: theirs, ..marked.clone() }, mode).is_ok());
+            let unmarked = BucketSettings { tags: Observed::Absent, ..marked.clone() };
+            assert!(look(&other, &unmarked, mode).is_ok());
+            assert!(look(&key(), &BucketSettings::unset(), mode).is_ok());
+        }
+        assert!(look(&other, &marked, Mode::Verify).is_ok());
     }
 
     #[test]

@@ -9,14 +9,18 @@ mod key;
 use std::collections::BTreeMap;
 
 use super::change::{Change, Difference, Step, listed};
+use super::compare::{Clash, NotAPolicy};
 use super::observe::{Observed, Setting};
-use super::spec::{KeyArn, Mode, SPEC_VERSION, TAG_SPEC_VERSION};
+use super::spec::{KeyArn, Mode, SPEC_VERSION, TAG_MANAGED_BY, TAG_MANAGED_BY_US, TAG_SPEC_VERSION};
 
 pub use self::bucket::plan_bucket;
 #[cfg(test)]
 pub(super) use self::bucket::tests;
 pub(super) use self::bucket::{aborts_uploads_after, wanted_encryption};
 pub use self::key::plan_key;
+
+/// Longest bucket policy that S3 takes.
+const MAX_POLICY_BYTES: usize = 20 * 1024;
 
 type Tags = BTreeMap<String, String>;
 
@@ -58,6 +62,55 @@ pub enum Unplannable {
         alias: String,
         /// The key that the bucket names.
         key: String,
+    },
+    /// The alias was moved: another key than the one that the bucket names. Following it would split the data.
+    #[error(
+        "bucket `{bucket}` is set up for {}, but {alias} now names {key}: point the alias back, or set \
+         STRONGROOM_KMS_KEY_ARN={key} and repair, if new objects are to go under that key; it is never changed silently",
+        .set_up_for.join(", ")
+    )]
+    KeyMoved {
+        /// Its name.
+        bucket: String,
+        /// The alias.
+        alias: String,
+        /// The key that it names now.
+        key: KeyArn,
+        /// The keys that default encryption and policy of the bucket name.
+        set_up_for: Vec<String>,
+    },
+    /// Somebody else's statements stand under our names, in a bucket that is not marked ours.
+    #[error(
+        "the policy of bucket `{bucket}` has statements under names of ours, and the bucket is not tagged \
+         {TAG_MANAGED_BY}={TAG_MANAGED_BY_US}; nothing was changed. Rename or remove theirs; or set that tag, if the \
+         bucket is this service's, and repair{}", each(.clashes)
+    )]
+    PolicyConflict {
+        /// Its name.
+        bucket: String,
+        /// Both sides.
+        clashes: Vec<Clash>,
+    },
+    /// What is in force would be lost.
+    #[error("the policy of bucket `{bucket}` is not changed: {reason}; rewrite it by hand, or remove it")]
+    PolicyForeign {
+        /// Its name.
+        bucket: String,
+        /// Why nothing can be added to it.
+        reason: NotAPolicy,
+    },
+    /// S3 would refuse it.
+    #[error(
+        "the policy of bucket `{bucket}` would have {bytes} bytes, and S3 takes {MAX_POLICY_BYTES}: our statements \
+         need {ours} of them, so shorten those of others"
+    )]
+    PolicyTooLong {
+        /// Its name.
+        bucket: String,
+        /// Bytes of the merged text.
+        bytes: usize,
+        /// Bytes of ours alone.
+        ours: usize,
     },
     /// The key is disabled.
     #[error(
@@ -127,6 +180,8 @@ enum Standing {
     InOrder,
     /// Nobody ever set it.
     Unset,
+    /// What is set is somebody else's and stays; ours is not among it.
+    Lacking(String),
     /// Somebody set it differently.
     Different(String),
 }
@@ -164,9 +219,11 @@ impl<'a> Planner<'a> {
                 return;
             }
         };
+        let adds = self.mode == Mode::Repair || self.mode == Mode::Create && self.completes;
         let (was, allowed) = match standing {
             Standing::InOrder => return,
-            Standing::Unset => (None, self.mode == Mode::Repair || self.mode == Mode::Create && self.completes),
+            Standing::Unset => (None, adds),
+            Standing::Lacking(was) => (Some(was), adds),
             Standing::Different(was) => (Some(was), self.mode == Mode::Repair),
         };
         let change = Change::new(self.bucket, step, was);
@@ -216,6 +273,14 @@ fn refuse_downgrade(tags: &Observed<Tags>) -> Result<(), Unplannable> {
         Some(found) if found > SPEC_VERSION => Err(Unplannable::NewerSpec { found }),
         _ => Ok(()),
     }
+}
+
+fn each(clashes: &[Clash]) -> String {
+    let sides = clashes.iter().map(|Clash { sid, ours, theirs }| {
+        let ours = ours.as_deref().unwrap_or("none of this name, with the profile and options that are set");
+        format!("\n{}\n  ours:   {ours}\n  theirs: {theirs}", sid.as_str())
+    });
+    sides.collect()
 }
 
 fn told(unreadable: &[(Setting, String)]) -> String {
