@@ -4,6 +4,7 @@ mod aws;
 mod back_end;
 pub mod bucket;
 mod data_dir;
+pub mod desired;
 mod maintenance;
 mod secure;
 

@@ -4,6 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use aws_config::BehaviorVersion;
+use aws_config::environment::region::EnvironmentVariableRegionProvider;
+use aws_config::meta::region::RegionProviderChain;
+use aws_config::profile::ProfileFileRegionProvider;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{Region, SharedCredentialsProvider, SharedHttpClient, StalledStreamProtectionConfig};
@@ -20,6 +23,12 @@ const POOL_IDLE: Duration = Duration::from_secs(15);
 /// Defaults of the SDK are pinned: a new release must not change retries or time limits silently.
 pub(super) fn behavior() -> BehaviorVersion {
     BehaviorVersion::v2026_01_12()
+}
+
+/// The region that the environment or the profile says; the machine itself is not asked, which takes a network.
+pub(super) async fn configured_region() -> Option<String> {
+    let said = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new());
+    said.or_else(ProfileFileRegionProvider::new()).region().await.map(|region| region.to_string())
 }
 
 /// What clients of one account and place have in common.

@@ -80,7 +80,7 @@ enum Public {
 /// How long a look at a bucket that is in use waits for a throttled answer; the next look comes soon.
 const LOOKING: Patience = Patience::of(Duration::from_secs(20));
 
-const EMBEDDED_REGION: &str = "us-east-1";
+pub(super) const EMBEDDED_REGION: &str = "us-east-1";
 
 impl BackEnd {
     /// Starts or reaches the back end for a service that holds the data directory.
@@ -184,7 +184,7 @@ impl BackEnd {
                 .await;
             provisioning.credentials = SharedCredentialsProvider::new(assumed);
         }
-        let kind = if endpoint.is_none() && kms_endpoint.is_none() { Kind::Aws } else { Kind::Compatible };
+        let kind = kind_of(endpoint.as_deref(), kms_endpoint.as_deref());
         let public = match (public_endpoint, endpoint) {
             (Some(url), _) => Public::At(url.clone()),
             (None, None) => Public::Aws,
@@ -201,25 +201,7 @@ impl BackEnd {
 
     /// What the bucket is to be.
     pub(super) fn wanted(&self, config: &Config) -> Wanted {
-        let mut wanted = Wanted::new(config.bucket.clone(), self.common.region.clone(), self.kind);
-        if let Some(arn) = &config.kms_key_arn {
-            wanted.key = KeyWish::Brought(arn.clone());
-        }
-        wanted.runtime_principals.clone_from(&config.runtime_principals);
-        wanted.profile = config.secured.profile.unwrap_or(wanted.profile);
-        wanted.administrators.clone_from(&config.secured.administrators);
-        if let Storage::S3 { provision_role_arn: Some(role), .. } = &config.storage
-            && !wanted.administrators.is_empty()
-        {
-            wanted.administrators.push(role.clone());
-        }
-        wanted.rotation_days = config.secured.rotation_days;
-        wanted.options.clone_from(&config.secured.options);
-        wanted.max_url_life = config.limits.max_download_url_life;
-        // No network is crossed on loopback of the embedded store.
-        let over_tls = |endpoint: &Option<String>| endpoint.as_ref().is_none_or(|url| url.starts_with("https://"));
-        wanted.secure_transport = self.kind == Kind::Embedded || over_tls(&self.common.s3_endpoint);
-        wanted
+        wanted(config, self.kind, self.common.region.clone(), self.common.s3_endpoint.as_deref())
     }
 
     pub(super) fn provisioning_clients(&self) -> Clients {
@@ -264,4 +246,31 @@ impl BackEnd {
             embedded.stop().await;
         }
     }
+}
+
+/// The kind of an S3 that is not embedded.
+pub(super) fn kind_of(s3_endpoint: Option<&str>, kms_endpoint: Option<&str>) -> Kind {
+    if s3_endpoint.is_none() && kms_endpoint.is_none() { Kind::Aws } else { Kind::Compatible }
+}
+
+/// What the bucket is to be, as configured.
+pub(super) fn wanted(config: &Config, kind: Kind, region: String, s3_endpoint: Option<&str>) -> Wanted {
+    let mut wanted = Wanted::new(config.bucket.clone(), region, kind);
+    if let Some(arn) = &config.kms_key_arn {
+        wanted.key = KeyWish::Brought(arn.clone());
+    }
+    wanted.runtime_principals.clone_from(&config.runtime_principals);
+    wanted.profile = config.secured.profile.unwrap_or(wanted.profile);
+    wanted.administrators.clone_from(&config.secured.administrators);
+    if let Storage::S3 { provision_role_arn: Some(role), .. } = &config.storage
+        && !wanted.administrators.is_empty()
+    {
+        wanted.administrators.push(role.clone());
+    }
+    wanted.rotation_days = config.secured.rotation_days;
+    wanted.options.clone_from(&config.secured.options);
+    wanted.max_url_life = config.limits.max_download_url_life;
+    // No network is crossed on loopback of the embedded store.
+    wanted.secure_transport = kind == Kind::Embedded || s3_endpoint.is_none_or(|url| url.starts_with("https://"));
+    wanted
 }
