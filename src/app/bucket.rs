@@ -7,7 +7,7 @@ use super::back_end::{BackEnd, BackEndError, Outputs};
 use super::data_dir::DataDir;
 use crate::config::{Config, Storage};
 use crate::provision::destroy::{self, DestroyError, Destroyed};
-use crate::provision::{Mode, ProvisionError};
+use crate::provision::{self, Change, Difference, Mode, Preview, ProvisionError, Provisioned};
 
 /// Why a bucket command did not do what it was asked; the message tells the operator what to do.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +53,48 @@ pub async fn outputs(config: &Config) -> Result<Outputs, BucketError> {
     at(config, async |back_end| Ok(back_end.outputs(config).await?)).await
 }
 
+/// What `bucket apply` would do in `mode`; nothing is changed. Without a mode: the configuration's, or `create` when
+/// that changes nothing.
+///
+/// # Errors
+/// [`BucketError`].
+pub async fn plan(config: &Config, mode: Option<Mode>) -> Result<(Mode, Preview), BucketError> {
+    refuse_without_store(config)?;
+    let configured = if config.provision.changes() { config.provision } else { Mode::Create };
+    let mode = mode.unwrap_or(configured);
+    let preview = at(config, async |back_end| preview(config, back_end, mode).await).await?;
+    Ok((mode, preview))
+}
+
+/// What an apply did.
+#[derive(Debug)]
+pub struct Done {
+    /// The mode that it ran in.
+    pub mode: Mode,
+    /// What it made, and the posture after it.
+    pub provisioned: Provisioned,
+    /// What differs still, because the mode leaves it alone.
+    pub left_alone: Vec<Difference>,
+}
+
+/// Brings key and bucket to what is wanted, telling `made` each change as soon as it is made.
+///
+/// # Errors
+/// [`BucketError`]; what was made stays, and the next run goes on from there.
+pub async fn apply(config: &Config, mode: Option<Mode>, made: &(dyn Fn(&Change) + Sync)) -> Result<Done, BucketError> {
+    let mode = mode.unwrap_or(config.provision);
+    if !mode.changes() {
+        return Err(BucketError::ChangesNothing(mode));
+    }
+    at(config, async |back_end| {
+        let (clients, wanted) = (back_end.provisioning_clients(), back_end.wanted(config));
+        let provisioned = provision::provision_telling(&clients, &wanted, mode, made).await.map_err(Box::new)?;
+        let left_alone = preview(config, back_end, mode).await?.left_alone;
+        Ok(Done { mode, provisioned, left_alone })
+    })
+    .await
+}
+
 /// Schedules the deletion of the bucket's key, if the bucket is empty.
 ///
 /// `understood` is the bucket's name as the operator typed it.
@@ -74,6 +116,11 @@ pub async fn destroy(config: &Config, understood: &str) -> Result<Destroyed, Buc
     };
     back_end.stop().await;
     destroyed
+}
+
+async fn preview(config: &Config, back_end: &BackEnd, mode: Mode) -> Result<Preview, BucketError> {
+    let preview = provision::preview(&back_end.provisioning_clients(), &back_end.wanted(config), mode).await;
+    preview.map_err(|error| Box::new(error).into())
 }
 
 /// Does `work` at the back end, which ends with it when this process started it.

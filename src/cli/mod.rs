@@ -116,9 +116,13 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()
 }
 
-/// Prints to standard output; a closed pipe is the reader's choice.
+/// Prints to standard output.
 fn print(text: &str) -> std::io::Result<()> {
-    let mut out = std::io::stdout().lock();
+    write(std::io::stdout().lock(), text)
+}
+
+/// Writes all of it; a closed pipe is the reader's choice.
+fn write(mut out: impl std::io::Write, text: &str) -> std::io::Result<()> {
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         written => written,
