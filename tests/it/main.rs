@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod bucket;
 mod door;
 mod embedded_clients;
 mod house;

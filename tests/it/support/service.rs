@@ -436,7 +436,7 @@ async fn greeting_of(program: &mut Guarded) -> String {
     }
 }
 
-fn outside_settings(outside: &Outside, data: &Path) -> String {
+pub(crate) fn outside_settings(outside: &Outside, data: &Path) -> String {
     // The name of the data directory makes the bucket's: it stays the same across restarts.
     let unique = data.file_name().unwrap().to_str().unwrap().to_ascii_lowercase().replace(['.', '_'], "");
     format!(
@@ -449,7 +449,7 @@ fn outside_settings(outside: &Outside, data: &Path) -> String {
     )
 }
 
-fn outside_environment(outside: &Outside) -> Vec<(&'static str, String)> {
+pub(crate) fn outside_environment(outside: &Outside) -> Vec<(&'static str, String)> {
     vec![
         ("AWS_ACCESS_KEY_ID", outside.access_key.to_owned()),
         ("AWS_SECRET_ACCESS_KEY", outside.secret_key.to_owned()),
