@@ -12,6 +12,8 @@ mod error;
 pub(crate) mod json;
 mod key;
 pub(crate) mod pattern;
+#[cfg(test)]
+mod perimeter;
 mod statement;
 #[cfg(test)]
 mod truth_table;
