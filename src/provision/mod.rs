@@ -33,7 +33,7 @@ use serde::Serialize;
 
 use self::apply::{Applied, ApplyError, apply_bucket};
 use self::apply_key::KeyRun;
-pub use self::change::{Change, Difference, Kind};
+pub use self::change::{Change, Difference, Kind, Step};
 pub use self::fault::Fault;
 pub use self::finding::{Apart, ClaimId, Effect, Finding, Status, apart};
 pub use self::gate::{GateClosed, WriteGate};
@@ -314,13 +314,19 @@ impl Run<'_> {
     }
 
     async fn settle_bucket(&mut self, spec: &BucketSpec) -> Result<ObservedBucket, ProvisionError> {
-        let changes = plan_bucket(spec, &self.look(spec).await?, self.mode)?.changes;
-        for change in &changes {
-            match apply_bucket(self.clients, spec, change).await? {
-                Applied::Done => self.made(change),
-                Applied::Unsupported => self.unsupported.extend(change.setting()),
-                Applied::Superseded => {}
+        let mut changes = plan_bucket(spec, &self.look(spec).await?, self.mode)?.changes;
+        if let Some(create) = changes.first().filter(|first| matches!(first.step(), Step::CreateBucket { .. })) {
+            self.change_bucket(spec, create).await?;
+            let there = self.look_until_there(spec).await?;
+            // Somebody else may have been faster, or S3 may have denied a bucket that it had: what is set in it counts.
+            if there.is_new() {
+                changes.remove(0);
+            } else {
+                changes = plan_bucket(spec, &there, self.mode)?.changes;
             }
+        }
+        for change in &changes {
+            self.change_bucket(spec, change).await?;
         }
         let mut pauses = self.clients.patience.pauses();
         loop {
@@ -335,6 +341,26 @@ impl Run<'_> {
             if !pauses.pause().await {
                 let left = left.iter().map(ToString::to_string).collect();
                 return Err(ProvisionError::NotSettled { subject: "bucket", left });
+            }
+        }
+    }
+
+    async fn change_bucket(&mut self, spec: &BucketSpec, change: &Change) -> Result<(), ProvisionError> {
+        match apply_bucket(self.clients, spec, change).await? {
+            Applied::Done => self.made(change),
+            Applied::Unsupported => self.unsupported.extend(change.setting()),
+            Applied::Superseded => {}
+        }
+        Ok(())
+    }
+
+    /// The bucket that was made a moment ago, once S3 knows it.
+    async fn look_until_there(&self, spec: &BucketSpec) -> Result<ObservedBucket, BucketRefused> {
+        let mut pauses = self.clients.patience.pauses();
+        loop {
+            let have = self.look(spec).await?;
+            if have != ObservedBucket::Absent || !pauses.pause().await {
+                return Ok(have);
             }
         }
     }
