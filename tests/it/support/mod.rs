@@ -1,6 +1,7 @@
 //! What the tests stand on: servers and clients that others wrote.
 
 pub(crate) mod clients;
+pub(crate) mod fault_proxy;
 pub(crate) mod outside;
 pub(crate) mod process;
 pub(crate) mod service;
