@@ -2,6 +2,7 @@
 
 mod account;
 mod drift;
+mod faults;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

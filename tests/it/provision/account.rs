@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use aws_sdk_kms::types::KeyState;
 use aws_sdk_s3::config::interceptors::{
     BeforeDeserializationInterceptorContextRef, BeforeTransmitInterceptorContextRef,
 };
 use aws_sdk_s3::config::retry::RetryConfig;
+use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::Intercept;
@@ -24,6 +26,7 @@ use super::REGION;
 /// An account of its own: the embedded endpoint in a directory that ends with it.
 pub(super) struct Account {
     endpoint: String,
+    region: String,
     keys: Credentials,
     _server: EmbeddedAws,
     _dir: TempDir,
@@ -42,14 +45,23 @@ pub(super) struct Death {
 
 impl Account {
     pub(super) async fn new() -> Self {
+        Self::in_region(REGION).await
+    }
+
+    pub(super) async fn in_region(region: &str) -> Self {
         let dir = TempDir::new().unwrap();
         let mut config = embedded_aws::Config::new(dir.path());
         config.listen = "127.0.0.1:0".parse().unwrap();
-        REGION.clone_into(&mut config.region);
+        region.clone_into(&mut config.region);
         let server = EmbeddedAws::start(config).await.unwrap();
         let pair = server.credentials();
         let keys = Credentials::new(pair.access_key(), pair.secret_key(), None, None, "test");
-        Self { endpoint: format!("http://{}", server.addr()), keys, _server: server, _dir: dir }
+        let (endpoint, region) = (format!("http://{}", server.addr()), region.to_owned());
+        Self { endpoint, region, keys, _server: server, _dir: dir }
+    }
+
+    pub(super) fn endpoint(&self) -> &str {
+        &self.endpoint
     }
 
     pub(super) fn clients(&self) -> Clients {
@@ -57,36 +69,44 @@ impl Account {
     }
 
     pub(super) fn clients_that(&self, die: Option<Death>) -> Clients {
-        let mut s3 = aws_sdk_s3::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new(REGION))
-            .endpoint_url(&self.endpoint)
-            .force_path_style(true)
-            .credentials_provider(self.keys.clone())
-            .retry_config(RetryConfig::disabled());
-        let mut kms = aws_sdk_kms::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new(REGION))
-            .endpoint_url(&self.endpoint)
-            .credentials_provider(self.keys.clone())
-            .retry_config(RetryConfig::disabled());
+        let (mut s3, mut kms) = self.configurations(&self.endpoint);
+        s3 = s3.retry_config(RetryConfig::disabled());
+        kms = kms.retry_config(RetryConfig::disabled());
         if let Some(death) = die {
             s3 = s3.interceptor(death.clone());
             kms = kms.interceptor(death);
         }
-        let anonymous = aws_sdk_s3::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new(REGION))
-            .endpoint_url(&self.endpoint)
-            .force_path_style(true)
-            .allow_no_auth()
+        clients(s3, kms, Patience::default())
+    }
+
+    /// Clients of another endpoint that leads here; they retry as the service's do, and give up a call after a second.
+    pub(super) fn clients_through(&self, endpoint: &str, patience: Patience) -> Clients {
+        let retry = RetryConfig::standard().with_initial_backoff(Duration::from_millis(10));
+        let limits = TimeoutConfig::builder()
+            .operation_attempt_timeout(Duration::from_secs(3))
+            .operation_timeout(Duration::from_secs(10))
             .build();
-        Clients {
-            s3: aws_sdk_s3::Client::from_conf(s3.build()),
-            kms: aws_sdk_kms::Client::from_conf(kms.build()),
-            anonymous: Some(aws_sdk_s3::Client::from_conf(anonymous)),
-            patience: Patience::default(),
-        }
+        let (s3, kms) = self.configurations(endpoint);
+        clients(
+            s3.retry_config(retry.clone()).timeout_config(limits.clone()),
+            kms.retry_config(retry).timeout_config(limits),
+            patience,
+        )
+    }
+
+    fn configurations(&self, endpoint: &str) -> (aws_sdk_s3::config::Builder, aws_sdk_kms::config::Builder) {
+        let s3 = aws_sdk_s3::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(self.region.clone()))
+            .endpoint_url(endpoint)
+            .force_path_style(true)
+            .credentials_provider(self.keys.clone());
+        let kms = aws_sdk_kms::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(self.region.clone()))
+            .endpoint_url(endpoint)
+            .credentials_provider(self.keys.clone());
+        (s3, kms)
     }
 
     pub(super) async fn provision(&self, wanted: &Wanted, mode: Mode) -> Result<Provisioned, ProvisionError> {
@@ -111,6 +131,18 @@ impl Account {
             }
         }
         found
+    }
+}
+
+fn clients(s3: aws_sdk_s3::config::Builder, kms: aws_sdk_kms::config::Builder, patience: Patience) -> Clients {
+    let s3 = s3.build();
+    let mut anonymous = s3.to_builder().allow_no_auth();
+    anonymous.set_credentials_provider(None);
+    Clients {
+        s3: aws_sdk_s3::Client::from_conf(s3),
+        kms: aws_sdk_kms::Client::from_conf(kms.build()),
+        anonymous: Some(aws_sdk_s3::Client::from_conf(anonymous.build())),
+        patience,
     }
 }
 
