@@ -5,8 +5,11 @@ mod back_end;
 pub mod bucket;
 mod data_dir;
 pub mod desired;
+mod intact;
+mod look;
 mod maintenance;
 mod secure;
+mod watch;
 
 pub use back_end::{BackEndError, Outputs};
 pub use data_dir::DataDirError;
@@ -21,10 +24,13 @@ use tokio_util::sync::CancellationToken;
 
 use self::back_end::BackEnd;
 use self::data_dir::DataDir;
+use self::look::Looker;
+use self::watch::Watch;
 use crate::access::{self, BootstrapError};
 use crate::catalog::{self, Catalog};
 use crate::config::Config;
 use crate::http;
+use crate::provision::{ClaimId, Mode, Status};
 use crate::registry::{self, Registry};
 use crate::store::MemoryBudget;
 
@@ -112,7 +118,7 @@ impl Service {
             catalog: catalog.clone(),
             store: secured.store.clone(),
             vault,
-            gate: secured.gate.clone(),
+            posture: secured.posture.clone(),
             limits: config.limits,
             outputs: secured.outputs.clone(),
         });
@@ -121,7 +127,21 @@ impl Service {
             tracing::info!(?recovered, "ended what the last run left");
         }
         let stop = CancellationToken::new();
-        maintenance::spawn(registry.clone(), catalog.id().to_owned(), &secured, stop.clone());
+        let looker = (config.provision != Mode::Off).then(|| {
+            let ours = secured.posture.status_of(ClaimId::BucketOurs) == Some(Status::Passed);
+            let catalog = Some((catalog.clone(), vault));
+            let (clients, wanted) = (back_end.serving_clients(), back_end.wanted(config));
+            Looker::new(clients, wanted, secured.spec.clone(), secured.store.clone(), catalog).once_ours(ours)
+        });
+        let watch = Watch {
+            posture: secured.posture,
+            catalog: catalog.clone(),
+            store: secured.store,
+            spec: secured.spec,
+            clients: back_end.serving_clients(),
+            every: config.watch,
+        };
+        maintenance::spawn(registry.clone(), watch, looker, stop.clone());
         Ok(Self {
             address,
             outputs: secured.outputs,

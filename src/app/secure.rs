@@ -1,13 +1,20 @@
-//! From an account to a bucket that is proven safe: provision, claim, canary, probes.
+//! From an account to a bucket that is proven safe: provision, canary, probes, claim.
 
 use std::time::Duration;
 
 use super::back_end::{BackEnd, Outputs};
-use crate::catalog::Catalog;
+use super::look::{ownership, told};
+use crate::catalog::{self, Catalog};
 use crate::config::Config;
 use crate::provision::claim::{self, Claim, ClaimError};
-use crate::provision::{self, BucketSpec, ClaimId, Effect, Finding, Mode, ProvisionError, Status, WriteGate};
-use crate::store::{self, CanaryError, Encryption, MemoryBudget, Parts, Store};
+use crate::provision::{
+    self, BucketSpec, ClaimId, Clients, Effect, Finding, Mode, Posture, ProvisionError, Status, Transition,
+};
+use crate::registry;
+use crate::store::{self, Encryption, MemoryBudget, Parts, Store};
+
+/// How often the proof is tried again while versioning is not in force yet: AWS says up to 15 minutes.
+pub(super) const PROOF_PAUSE: Duration = Duration::from_secs(20);
 
 /// Why the bucket is not proven safe; the service does not start then.
 #[derive(Debug, thiserror::Error)]
@@ -21,88 +28,157 @@ pub enum SecureError {
     /// The claim could not be read or written.
     #[error("the bucket could not be claimed for this catalog")]
     ClaimIo(#[source] store::Error),
-    /// The good path does not work.
-    #[error("the bucket is configured, and does not work as it should")]
-    Canary(#[source] Box<CanaryError>),
-    /// A claim does not hold.
+    /// The overrides could not be read.
+    #[error("the catalog does not say which claims are overridden")]
+    Overrides(#[source] catalog::Error),
+    /// A claim does not hold, in a bucket that was never ours.
     #[error("the bucket is not safe, so no bytes are taken:\n  - {}\nSTRONGROOM_PROVISION=repair brings back what differs", .0.join("\n  - "))]
     Unsafe(Vec<String>),
 }
 
-/// A bucket that is proven safe, and the store on it.
+/// A bucket whose posture is known, and the store on it.
 #[derive(Debug)]
 pub(super) struct Secured {
     pub(super) store: Store,
-    pub(super) gate: WriteGate,
+    pub(super) spec: BucketSpec,
+    pub(super) posture: Posture,
     pub(super) outputs: Outputs,
     pub(super) changes: Vec<String>,
     pub(super) remarks: Vec<String>,
-    /// Versioning was switched on a moment ago and is not in force yet: [`establish`] is to be tried again.
-    pub(super) proof_is_due: bool,
 }
 
-/// Brings the bucket to what is wanted and proves it.
+/// Brings the bucket to what is wanted, as far as the mode allows, and proves it.
+///
+/// A bucket that is ours already and not safe is served: bytes go out, the posture refuses new ones.
+///
+/// # Errors
+/// [`SecureError`]; a bucket that is not ours is left alone unless it is safe.
 pub(super) async fn secure(
     config: &Config,
     back_end: &BackEnd,
     catalog: &Catalog,
     budget: MemoryBudget,
 ) -> Result<Secured, SecureError> {
-    let clients = back_end.provisioning_clients();
-    let provisioned = provision::provision(&clients, &back_end.wanted(config), config.provision).await;
+    let wanted = back_end.wanted(config);
+    let provisioned = provision::provision(&back_end.provisioning_clients(), &wanted, config.provision).await;
     let provisioned = provisioned.map_err(|error| SecureError::Provision(Box::new(error)))?;
-    let store = store_on(back_end, &provisioned.spec, budget);
-    let gate = if config.provision == Mode::Off { WriteGate::trusting() } else { WriteGate::closed() };
-    let mut findings = provisioned.findings;
-    refuse_if_unsafe(&findings)?;
+    let spec = provisioned.spec;
+    let store = store_on(back_end, &spec, budget);
+    let apart = provision::apart(&wanted.options);
+    let off = config.provision == Mode::Off;
+    let posture = if off { Posture::trusting(apart) } else { Posture::closed(apart, config.watch) };
+    registry::refresh_overrides(catalog, &posture).await.map_err(SecureError::Overrides)?;
 
-    let proof_is_due = match establish(&store, catalog.id()).await {
-        Ok(proven) => {
-            findings.extend(proven);
-            false
+    let claimed = store.look_at_claim().await.claim.map_err(SecureError::ClaimIo)?;
+    if let Some(bytes) = &claimed {
+        claim::judge(bytes, catalog.id())?;
+    }
+    posture.take(provisioned.findings);
+    if against(&posture).is_empty() {
+        let clients = back_end.serving_clients();
+        let proof = Proof { clients: (!off).then_some(&clients), store: &store, spec: &spec, catalog: catalog.id() };
+        proof.establish(&posture, true).await?;
+    }
+    let against = against(&posture);
+    if claimed.is_none() && !against.is_empty() {
+        return Err(SecureError::Unsafe(against));
+    }
+    let remarks = remarks(&posture);
+    if !against.is_empty() {
+        tracing::warn!("the bucket is not safe: bytes are given out, new ones are refused until it is repaired");
+    }
+    let (outputs, changes) = (provisioned.outputs, provisioned.changes_made);
+    Ok(Secured { store, spec, posture, outputs, changes, remarks })
+}
+
+/// What is needed to try a bucket out.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Proof<'a> {
+    /// Those that serve; without them the writes that must be refused are not tried.
+    pub(super) clients: Option<&'a Clients>,
+    pub(super) store: &'a Store,
+    pub(super) spec: &'a BucketSpec,
+    pub(super) catalog: &'a str,
+}
+
+impl Proof<'_> {
+    /// Tries the good and the bad paths, and claims the bucket for the catalog when nothing else stands against it.
+    ///
+    /// # Errors
+    /// Of the claim; everything else is in the posture.
+    pub(super) async fn establish(&self, posture: &Posture, may_claim: bool) -> Result<Vec<Transition>, SecureError> {
+        let findings = prove(self.clients, self.store, self.spec, Some(self.catalog)).await;
+        let absent = findings.iter().any(|f| f.claim == ClaimId::BucketOurs && f.status == Status::NotVerifiable);
+        let mut transitions = posture.take(findings);
+        let unclaimed = posture.check().is_err_and(|closed| closed.claims == [ClaimId::BucketOurs]);
+        if absent && unclaimed && may_claim {
+            match self.claim().await {
+                Ok(finding) => transitions.extend(posture.take(vec![finding])),
+                // Versioning is not in force for every write yet: the next try claims.
+                Err(SecureError::ClaimIo(store::Error::Unversioned)) => {}
+                Err(error) => return Err(error),
+            }
         }
-        Err(error) if error.is_unversioned() => true,
-        Err(error) => return Err(error),
+        Ok(transitions)
+    }
+
+    async fn claim(&self) -> Result<Finding, SecureError> {
+        let ours = Claim::new(self.catalog).to_json();
+        let found = self.store.claim(ours).await.map_err(SecureError::ClaimIo)?;
+        claim::judge(&found, self.catalog)?;
+        let claimed = "claimed by this catalog";
+        Ok(Finding::passed(ClaimId::BucketOurs, claimed, claimed))
+    }
+}
+
+/// Tries what only a trial can tell: whose bucket it is, the canary, and with `clients` the writes that must be refused.
+///
+/// Nothing is claimed, and what is written is removed again. In the bucket of another catalog nothing is tried.
+pub(super) async fn prove(
+    clients: Option<&Clients>,
+    store: &Store,
+    spec: &BucketSpec,
+    catalog: Option<&str>,
+) -> Vec<Finding> {
+    let mut findings = vec![ownership(&store.look_at_claim().await, catalog, false)];
+    if findings[0].status == Status::Failed {
+        return findings;
+    }
+    findings.push(canary(store).await);
+    if let Some(clients) = clients {
+        findings.extend(provision::probe(clients, spec, provision::POLICY_SETTLING).await);
+    }
+    findings
+}
+
+/// Whether only trials, and no look, stand against new bytes: then a new trial may open the gate.
+pub(super) fn proof_is_due(posture: &Posture) -> bool {
+    let proven = |claim| posture.status_of(claim) == Some(Status::Passed);
+    let unproven = !proven(ClaimId::BucketOurs)
+        || !proven(ClaimId::Canary)
+        || PROBES.iter().any(|claim| posture.status_of(*claim) == Some(Status::Failed));
+    let only_trials = match posture.check() {
+        Ok(()) => true,
+        Err(closed) => closed
+            .claims
+            .iter()
+            .all(|claim| matches!(claim, ClaimId::BucketOurs | ClaimId::Canary) || PROBES.contains(claim)),
     };
-    if config.provision != Mode::Off {
-        findings
-            .extend(provision::probe(&back_end.serving_clients(), &provisioned.spec, provision::POLICY_SETTLING).await);
-        refuse_if_unsafe(&findings)?;
-    }
-    gate.judge(&findings);
-    Ok(Secured {
-        store,
-        gate,
-        outputs: provisioned.outputs,
-        changes: provisioned.changes_made,
-        remarks: remarks(&findings),
-        proof_is_due,
-    })
+    unproven && only_trials
 }
 
-/// Claims the bucket for the catalog and tries the good path.
-pub(super) async fn establish(store: &Store, catalog: &str) -> Result<Vec<Finding>, SecureError> {
-    let found = store.claim(Claim::new(catalog).to_json()).await.map_err(SecureError::ClaimIo)?;
-    claim::judge(&found, catalog)?;
-    store.canary().await.map_err(|error| SecureError::Canary(Box::new(error)))?;
-    Ok(vec![
-        Finding::passed(ClaimId::BucketOurs, "claimed by this catalog", "claimed by this catalog"),
-        Finding::passed(ClaimId::Canary, "writing, reading and removing work", "writing, reading and removing work"),
-    ])
-}
+/// The blocking claims that only a trial can tell.
+const PROBES: [ClaimId; 6] = [
+    ClaimId::HeaderlessWriteRefused,
+    ClaimId::WrongAlgorithmRefused,
+    ClaimId::NamelessKeyRefused,
+    ClaimId::ForeignKeyRefused,
+    ClaimId::CustomerKeyWriteRefused,
+    ClaimId::AnonymousWriteRefused,
+];
 
-impl SecureError {
-    /// Versioning was switched on a moment ago: a later try may pass.
-    fn is_unversioned(&self) -> bool {
-        match self {
-            Self::ClaimIo(error) => matches!(error, store::Error::Unversioned),
-            Self::Canary(error) => error.is_unversioned(),
-            Self::Provision(_) | Self::Claim(_) | Self::Unsafe(_) => false,
-        }
-    }
-}
-
-fn store_on(back_end: &BackEnd, spec: &BucketSpec, budget: MemoryBudget) -> Store {
+/// The store on a bucket, with the role that serves.
+pub(super) fn store_on(back_end: &BackEnd, spec: &BucketSpec, budget: MemoryBudget) -> Store {
     Store::new(Parts {
         s3: back_end.common.data_client(),
         direct: back_end.direct.clone(),
@@ -115,22 +191,40 @@ fn store_on(back_end: &BackEnd, spec: &BucketSpec, budget: MemoryBudget) -> Stor
     })
 }
 
-fn refuse_if_unsafe(findings: &[Finding]) -> Result<(), SecureError> {
-    let failed = findings.iter().filter(|f| f.effect == Effect::Blocking && f.status == Status::Failed);
-    let failed: Vec<String> = failed.map(remark).collect();
-    if failed.is_empty() { Ok(()) } else { Err(SecureError::Unsafe(failed)) }
+async fn canary(store: &Store) -> Finding {
+    let expected = "writing, reading and removing work";
+    match store.canary().await {
+        Ok(()) => Finding::passed(ClaimId::Canary, expected, expected),
+        Err(error) if error.is_unversioned() => Finding::not_verifiable(ClaimId::Canary, expected, told(&error)),
+        Err(error) => Finding::failed(ClaimId::Canary, expected, told(&error)),
+    }
+}
+
+/// The blocking claims that failed and are not overridden.
+fn against(posture: &Posture) -> Vec<String> {
+    let report = posture.report();
+    let overridden = |claim| report.overrides.iter().any(|made| made.claim == claim);
+    let failed = report.claims.iter().map(|judged| &judged.finding).filter(|finding| {
+        finding.effect == Effect::Blocking && finding.status == Status::Failed && !overridden(finding.claim)
+    });
+    failed.map(remark).collect()
 }
 
 /// What the operator should look at; what cannot be verified here is only logged.
-fn remarks(findings: &[Finding]) -> Vec<String> {
-    for finding in findings {
-        match finding.status {
+fn remarks(posture: &Posture) -> Vec<String> {
+    let mut remarks = Vec::new();
+    for judged in posture.report().claims {
+        let remark = remark(&judged.finding);
+        match judged.finding.status {
             Status::Passed => {}
-            Status::NotVerifiable => tracing::info!("posture: {}", remark(finding)),
-            Status::Failed => tracing::warn!("posture: {}", remark(finding)),
+            Status::NotVerifiable => tracing::info!("posture: {remark}"),
+            Status::Failed => {
+                tracing::warn!("posture: {remark}");
+                remarks.push(remark);
+            }
         }
     }
-    findings.iter().filter(|finding| finding.status == Status::Failed).map(remark).collect()
+    remarks
 }
 
 fn remark(finding: &Finding) -> String {
@@ -142,6 +236,3 @@ fn remark(finding: &Finding) -> String {
     };
     format!("{claim} {status}: expected {expected}, found {observed}")
 }
-
-/// How often the proof is tried again while versioning is not in force yet: AWS says up to 15 minutes.
-pub(super) const PROOF_PAUSE: Duration = Duration::from_secs(20);

@@ -6,8 +6,10 @@
 
 mod drafts;
 mod error;
+mod intact;
 mod listing;
 mod open;
+mod overrides;
 mod publishing;
 mod tokens;
 mod vaults;
@@ -15,7 +17,9 @@ mod versions;
 
 pub use drafts::DraftRow;
 pub use error::Error;
+pub use intact::PinnedObject;
 pub use listing::{FileRow, Page, VersionRow};
+pub use overrides::OverrideRow;
 pub use publishing::{NewObject, NewVersion, Unfinished};
 pub use tokens::TokenRow;
 

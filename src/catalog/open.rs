@@ -33,19 +33,35 @@ impl Catalog {
         let id = identity(&write).await?;
         Ok(Self { write, read, id })
     }
+
+    /// As [`Self::open`], but never makes a catalog: none when there is none.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn open_existing(url: &str) -> Result<Option<Self>, Error> {
+        if file(url).is_some_and(|path| !std::path::Path::new(path).exists()) {
+            return Ok(None);
+        }
+        Self::open(url).await.map(Some)
+    }
 }
 
 /// Makes a new database file readable by its owner only; SQLite gives its companions the same mode.
 fn make_private(url: &str) -> Result<(), Error> {
     use std::os::unix::fs::OpenOptionsExt as _;
-    let Some(path) = url.strip_prefix("sqlite:") else { return Ok(()) };
-    let path = path.strip_prefix("//").unwrap_or(path);
+    let Some(path) = file(url) else { return Ok(()) };
     match std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
             Err(Error::Database { action: "make the catalog's file", source: error.into() })
         }
         _ => Ok(()),
     }
+}
+
+/// The file of an SQLite database.
+fn file(url: &str) -> Option<&str> {
+    let path = url.strip_prefix("sqlite:")?;
+    Some(path.strip_prefix("//").unwrap_or(path))
 }
 
 async fn pool(connections: u32, role: &'static str, url: &str) -> Result<AnyPool, Error> {

@@ -22,4 +22,19 @@ impl Catalog {
         .map_err(Error::during("record the vault"))?;
         row.try_get("id").map_err(Error::during("record the vault"))
     }
+
+    /// The id of the vault with this bucket and key; none when it was never recorded.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn known_vault(&self, bucket: &str, kms_key_arn: &str) -> Result<Option<i64>, Error> {
+        let fail = || Error::during("look up the vault");
+        let row = sqlx::query("select id from vaults where bucket = $1 and kms_key_arn = $2")
+            .bind(bucket)
+            .bind(kms_key_arn)
+            .fetch_optional(&self.read)
+            .await
+            .map_err(fail())?;
+        row.map(|row| row.try_get("id")).transpose().map_err(fail())
+    }
 }

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::registry::Registry;
+use crate::registry::{Registry, Status};
 
 /// One word.
 #[derive(Debug, Serialize, ToSchema)]
@@ -24,6 +24,10 @@ pub(super) struct ReadinessView {
     catalog: &'static str,
     /// Taking new bytes: `ok` or `refused`. Refused writes leave the service ready: it still gives bytes out.
     writes: &'static str,
+    /// All claims about the bucket together: `passed`, `failed` or `not_verifiable`.
+    posture: Status,
+    /// The bucket was not looked at for longer than it should be.
+    stale: bool,
 }
 
 /// Whether the process answers.
@@ -41,5 +45,6 @@ pub(super) async fn readyz(State(registry): State<Registry>) -> (StatusCode, Jso
         if readiness.catalog { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "not_ready") };
     let catalog = if readiness.catalog { "ok" } else { "failing" };
     let writes = if readiness.writes { "ok" } else { "refused" };
-    (code, Json(ReadinessView { status, catalog, writes }))
+    let (posture, stale) = (readiness.posture, readiness.stale);
+    (code, Json(ReadinessView { status, catalog, writes, posture, stale }))
 }

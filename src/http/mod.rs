@@ -8,6 +8,7 @@ mod body;
 mod digest;
 mod extract;
 mod health;
+mod metrics;
 mod page;
 mod problem;
 mod range;
@@ -83,6 +84,10 @@ fn route_list() -> OpenApiRouter<Registry> {
         .routes(routes!(v1::urls::download_urls))
         .routes(routes!(v1::operations::outputs))
         .routes(routes!(v1::operations::whoami))
+        .routes(routes!(v1::posture::posture))
+        .routes(routes!(v1::posture::set_override))
+        .routes(routes!(v1::posture::end_override))
+        .routes(routes!(metrics::metrics))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz));
     with_rest_of_path(router, routes!(v1::files::download, v1::files::head))

@@ -13,6 +13,9 @@ use utoipa::ToSchema;
 use super::RETRY_AFTER;
 use crate::registry::{CatalogError, Error, InputError, StoreError};
 
+/// How long a client waits while the bucket is not safe: somebody has to repair it, and a look has to see that.
+const UNSAFE_RETRY_AFTER: Duration = Duration::from_secs(30);
+
 /// An error, as a client sees it.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(super) struct Problem {
@@ -152,7 +155,12 @@ impl From<Error> for ApiError {
             }
             Error::Input(InputError::Path(_)) => Self::new(StatusCode::BAD_REQUEST, "invalid_file_path", detail),
             Error::Input(InputError::Malformed(_)) => Self::new(StatusCode::BAD_REQUEST, "malformed_body", detail),
-            Error::WritesRefused(_) => unavailable("writes_refused", detail),
+            Error::WritesRefused(_) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "writes_refused", detail).retry_after(UNSAFE_RETRY_AFTER)
+            }
+            Error::Override(_) => Self::new(StatusCode::BAD_REQUEST, "invalid_override", detail),
+            Error::OverrideNotFound(_) => Self::new(StatusCode::NOT_FOUND, "override_not_found", detail),
+            Error::LookPending => unavailable("look_pending", detail),
             Error::UrlsUnreachable => Self::new(StatusCode::CONFLICT, "urls_unreachable", detail),
             Error::Store(error) => from_store(error),
             Error::Catalog(error) => from_catalog(error),

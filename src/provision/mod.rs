@@ -2,7 +2,7 @@
 //!
 //! [`spec`] says what we want and [`policy`] what the bucket denies; [`observe`], [`read`] and [`key`] look; [`plan`] is
 //! pure and gives [`change::Change`]s; [`apply`] and [`apply_key`] make them; [`verify`] judges what was seen and
-//! [`check`] tries what must be refused; [`gate`] keeps writes out while that is not proven.
+//! [`check`] tries what must be refused; [`posture`] keeps writes out while that is not proven.
 
 pub mod apply;
 pub mod apply_key;
@@ -11,10 +11,10 @@ pub mod check;
 pub mod claim;
 pub mod compare;
 pub mod destroy;
+pub mod evidence;
 pub mod export;
 mod fault;
 pub mod finding;
-pub mod gate;
 pub mod iam;
 pub mod journal;
 pub mod key;
@@ -22,6 +22,7 @@ pub mod observe;
 mod patience;
 pub mod plan;
 pub mod policy;
+pub mod posture;
 pub mod read;
 pub mod spec;
 pub mod verify;
@@ -36,11 +37,13 @@ use self::apply_key::KeyRun;
 pub use self::change::{Change, Difference, Kind, Step};
 pub use self::fault::Fault;
 pub use self::finding::{Apart, ClaimId, Effect, Finding, Status, apart};
-pub use self::gate::{GateClosed, WriteGate};
 use self::key::{KeyFacts, ObservedKey, observe_key};
 use self::observe::{Observed, ObservedBucket, Setting};
 pub use self::patience::Patience;
 use self::plan::{Plan, Unplannable, plan_bucket, plan_key};
+pub use self::posture::{
+    GateClosed, Gauges, InvalidOverride, Judged, Override, OverrideNews, Posture, Report, Transition, remedy,
+};
 use self::read::{BucketRefused, observe_bucket};
 pub use self::spec::{
     AccessLog, BackEnd, BucketSpec, KeyArn, KeySpec, KeyWish, Mode, ObjectLock, Options, Profile, Retention, Wanted,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::domain::{FilePath, InvalidMetadata, ModelRef, PathConflict, Sha256Digest, VersionRef};
-use crate::provision::GateClosed;
+use crate::provision::{ClaimId, GateClosed, InvalidOverride};
 use crate::{catalog, store};
 
 /// Why a verb did not do what it was asked.
@@ -62,6 +62,15 @@ pub enum Error {
     /// The bucket is not known to be secured.
     #[error("new bytes are not taken at the moment: {0}")]
     WritesRefused(GateClosed),
+    /// An override may not be made as it is.
+    #[error(transparent)]
+    Override(InvalidOverride),
+    /// There is nothing to end.
+    #[error("no override of `{0}` is in force")]
+    OverrideNotFound(ClaimId),
+    /// The bucket was not looked at in time.
+    #[error("a new look at the bucket has not ended yet: ask again, or without `fresh` for what was seen last")]
+    LookPending,
     /// The client cannot reach the object store by itself.
     #[error(
         "presigned URLs are of no use to this client: it cannot reach the object store. Download through the service \

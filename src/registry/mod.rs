@@ -7,6 +7,8 @@
 mod download;
 mod error;
 mod outputs;
+mod overrides;
+mod posture;
 mod publish;
 mod recover;
 mod take_in;
@@ -15,9 +17,12 @@ mod versions;
 
 // The protocols see rows, places and failures through here, and name neither the catalog nor the store.
 pub use crate::catalog::{Error as CatalogError, FileRow, VersionRow};
+pub use crate::provision::{ClaimId, Effect, Gauges, InvalidOverride, Override, Report, Status};
 pub use crate::store::{Error as StoreError, Seat};
 pub use download::{Download, Wanted, content_disposition};
 pub use error::{Error, InputError};
+pub use overrides::{overrides_in_force, record_override, refresh_overrides};
+pub use posture::Readiness;
 pub use publish::Published;
 pub use recover::Recovered;
 pub use take_in::{Incoming, IncomingStream};
@@ -33,7 +38,7 @@ use crate::access::{self, Caller};
 use crate::catalog::Catalog;
 use crate::config::Limits;
 use crate::domain::DraftId;
-use crate::provision::{Outputs, WriteGate};
+use crate::provision::{Outputs, Posture};
 use crate::store::Store;
 
 /// The service, without its protocol; cheap to clone.
@@ -56,8 +61,8 @@ pub struct Parts {
     pub store: Store,
     /// Row id of the bucket and key that new bytes go to.
     pub vault: i64,
-    /// Whether new bytes may be taken.
-    pub gate: WriteGate,
+    /// How the bucket stands, and whether new bytes may be taken.
+    pub posture: Posture,
     /// What the service takes.
     pub limits: Limits,
     /// Where things are, for operators.
@@ -76,11 +81,6 @@ impl Registry {
     pub fn new(parts: Parts) -> Self {
         let turns = Arc::new(Semaphore::new(parts.limits.uploads));
         Self { inner: Arc::new(parts), live: Arc::default(), tasks: TaskTracker::new(), turns }
-    }
-
-    /// Whether the catalog answers and new bytes may be taken.
-    pub async fn readiness(&self) -> Readiness {
-        Readiness { catalog: self.catalog().ping().await.is_ok(), writes: self.inner.gate.check().is_ok() }
     }
 
     /// The caller who presents this token; none when it is not valid.
@@ -117,15 +117,6 @@ impl Registry {
     fn is_live(&self, id: DraftId) -> bool {
         lock(&self.live).contains(&id)
     }
-}
-
-/// What a load balancer may know.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Readiness {
-    /// The catalog answers.
-    pub catalog: bool,
-    /// New bytes are taken.
-    pub writes: bool,
 }
 
 impl Drop for LiveDraft {

@@ -34,7 +34,7 @@ impl Registry {
     /// # Errors
     /// [`Error`]; no object, no upload and no row is left then.
     pub async fn publish(&self, caller: &Caller, model: ModelRef, body: IncomingStream) -> Result<Published, Error> {
-        self.inner.gate.check().map_err(Error::WritesRefused)?;
+        self.posture_state().check().map_err(Error::WritesRefused)?;
         // Before a byte of the body is asked for: who waits costs no more than a connection.
         let wait = self.limits().memory_wait;
         let turn = tokio::time::timeout(wait, Arc::clone(&self.turns).acquire_owned()).await;
@@ -59,7 +59,10 @@ impl Registry {
         let live = self.make_live(draft.id);
         self.catalog().begin_draft(&draft).await?;
         let mut take_in = TakeIn::default();
-        if let Err(error) = take_in.read(self, &draft, body).await {
+        let read = take_in.read(self, &draft, body).await;
+        // A body may take hours: what was safe when it began need not be now.
+        let read = read.and_then(|()| self.posture_state().check().map_err(Error::WritesRefused));
+        if let Err(error) = read {
             take_in.abort().await;
             self.discard(&draft).await;
             return Err(error);

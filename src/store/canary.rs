@@ -19,7 +19,7 @@ use crate::domain::{ObjectKey, Sha256Digest, UploadToken};
 const REQUEST: Duration = Duration::from_secs(30);
 
 /// Presigning does not correct itself against the server's clock, so a skew that S3 would refuse is refused here.
-const MAX_SKEW: Duration = Duration::from_mins(5);
+pub const MAX_SKEW: Duration = Duration::from_mins(5);
 
 /// Which step of the good path did not work.
 #[derive(Debug, thiserror::Error)]
@@ -109,7 +109,8 @@ impl Store {
             .map_err(Error::during("presign"))
             .map_err(CanaryError::at(STEP))?;
         let answer = self.send(STEP, request, bytes.to_vec()).await?;
-        if let Some(skew) = answer.date.and_then(|date| skew(date, SystemTime::now())).filter(|skew| *skew > MAX_SKEW) {
+        if let Some(skew) = answer.date.and_then(|date| skew(&date, SystemTime::now())).filter(|skew| *skew > MAX_SKEW)
+        {
             return Err(CanaryError::Clock(skew));
         }
         if !(200..300).contains(&answer.status) {
@@ -194,7 +195,8 @@ fn signing(step: &'static str) -> Result<PresigningConfig, CanaryError> {
     })
 }
 
-fn skew(date: String, now: SystemTime) -> Option<Duration> {
+/// How far a `Date` header is from `now`, in either direction.
+pub(super) fn skew(date: &str, now: SystemTime) -> Option<Duration> {
     let date: SystemTime = OffsetDateTime::parse(&date.replace("GMT", "+0000"), &Rfc2822).ok()?.into();
     Some(date.duration_since(now).unwrap_or_else(|error| error.duration()))
 }
@@ -206,7 +208,7 @@ mod tests {
     #[test]
     fn the_date_of_an_answer_is_compared_in_both_directions() {
         let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
-        let skew_of = |text: &str| skew(text.to_owned(), at);
+        let skew_of = |text: &str| skew(text, at);
         assert_eq!(skew_of("Sun, 09 Sep 2001 01:46:40 GMT"), Some(Duration::ZERO));
         assert_eq!(skew_of("Sun, 09 Sep 2001 01:56:40 GMT"), Some(Duration::from_mins(10)));
         assert_eq!(skew_of("Sun, 09 Sep 2001 01:36:40 GMT"), Some(Duration::from_mins(10)));

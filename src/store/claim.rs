@@ -5,7 +5,8 @@ use bytes::Bytes;
 use super::{Error, Store};
 use crate::domain::{ObjectKey, Sha256Digest, UploadToken};
 
-const MAX_BYTES: u64 = 4096;
+/// Longest claim that is read, in bytes.
+pub(super) const MAX_BYTES: u64 = 4096;
 
 impl Store {
     /// The claim that the bucket has, after writing `ours` if it had none.

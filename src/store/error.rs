@@ -35,7 +35,7 @@ pub enum Error {
         source: BoxError,
     },
     /// S3 refused.
-    #[error("the object store refused {operation}")]
+    #[error("the object store refused {operation}: the service's role needs {}", demands(operation))]
     Denied {
         /// The operation.
         operation: &'static str,
@@ -107,7 +107,8 @@ impl Error {
                 _ => false,
             };
             let code = error.code().unwrap_or_default().to_owned();
-            let source: BoxError = Box::new(Cause { code: code.clone(), source: Box::new(error) });
+            let message = error.message().map(|message| format!(": {message}")).unwrap_or_default();
+            let source: BoxError = Box::new(Cause { code: code.clone(), message, source: Box::new(error) });
             if no_answer {
                 return Self::Unavailable { operation, source };
             }
@@ -135,10 +136,29 @@ impl Error {
     }
 }
 
-/// The SDK's error says "service error"; the code is what a reader of the log needs.
+/// The permissions that an operation takes; `strongroom bucket iam` prints all of them.
+fn demands(operation: &str) -> &'static str {
+    match operation {
+        "PutObject" | "CreateMultipartUpload" => "s3:PutObject, and kms:GenerateDataKey on the key",
+        "UploadPart" | "CompleteMultipartUpload" => "s3:PutObject, and kms:Decrypt on the key",
+        "GetObject" => {
+            "s3:GetObject and s3:GetObjectVersion, kms:Decrypt on the key, and s3:ListBucket where there is no such object"
+        }
+        "HeadObject" => "s3:GetObjectVersion, and kms:Decrypt on the key",
+        "AbortMultipartUpload" => "s3:AbortMultipartUpload",
+        "ListObjectVersions" => "s3:ListBucketVersions",
+        "ListMultipartUploads" => "s3:ListBucketMultipartUploads",
+        "DeleteObject" => "s3:DeleteObjectVersion",
+        _ => "more than it has",
+    }
+}
+
+/// The SDK's error says "service error"; code and message are what a reader of the log needs.
 #[derive(Debug, thiserror::Error)]
-#[error("S3 error code {code:?}")]
+#[error("S3 error code {code:?}{message}")]
 struct Cause {
     code: String,
+    /// Empty, or with what stands before it: answers to HEAD have none.
+    message: String,
     source: BoxError,
 }

@@ -1,5 +1,6 @@
 //! The object that describes a version.
 
+use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
 
 use super::{Error, Store};
@@ -34,7 +35,7 @@ impl Store {
 
     /// The current bytes of a small object of ours.
     pub(super) async fn read_small(&self, key: &str, max: u64) -> Result<Vec<u8>, Error> {
-        let mut object = self
+        let object = self
             .s3()
             .get_object()
             .bucket(self.bucket())
@@ -43,16 +44,21 @@ impl Store {
             .send()
             .await
             .map_err(Error::during("GetObject"))?;
-        let mut bytes = Vec::new();
-        loop {
-            let next = object.body.try_next().await;
-            match next.map_err(|error| Error::Unavailable { operation: "GetObject", source: error.into() })? {
-                Some(chunk) if (bytes.len() + chunk.len()) as u64 > max => {
-                    return Err(Error::Unfaithful("an object of the service is larger than it can be"));
-                }
-                Some(chunk) => bytes.extend_from_slice(&chunk),
-                None => return Ok(bytes),
+        read_at_most(object.body, max).await
+    }
+}
+
+/// The whole of a body that must be small.
+pub(super) async fn read_at_most(mut body: ByteStream, max: u64) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::new();
+    loop {
+        let next = body.try_next().await;
+        match next.map_err(|error| Error::Unavailable { operation: "GetObject", source: error.into() })? {
+            Some(chunk) if (bytes.len() + chunk.len()) as u64 > max => {
+                return Err(Error::Unfaithful("an object of the service is larger than it can be"));
             }
+            Some(chunk) => bytes.extend_from_slice(&chunk),
+            None => return Ok(bytes),
         }
     }
 }

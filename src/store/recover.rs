@@ -1,18 +1,11 @@
 //! Finding what a write left when its answer was lost, and removing what nobody needs.
 
 use super::stored::Said;
-use super::{Error, Store, Stored};
+use super::{Error, ListedVersion, Store, Stored};
 use crate::domain::UploadToken;
 
 /// Most pages of any list that recovery reads.
 const MAX_PAGES: usize = 10_000;
-
-/// A version of a key, as S3 lists it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Listed {
-    key: String,
-    version_id: String,
-}
 
 impl Store {
     /// After a failed write: the object with our token is ours, whatever the answer said.
@@ -112,30 +105,15 @@ impl Store {
         Ok(removed)
     }
 
-    async fn versions_below(&self, prefix: &str) -> Result<Vec<Listed>, Error> {
-        let mut all = Vec::new();
-        let (mut key_marker, mut version_marker) = (None, None);
+    async fn versions_below(&self, prefix: &str) -> Result<Vec<ListedVersion>, Error> {
+        let (mut all, mut next) = (Vec::new(), None);
         for _ in 0..MAX_PAGES {
-            let page = self
-                .s3()
-                .list_object_versions()
-                .bucket(self.bucket())
-                .prefix(prefix)
-                .set_key_marker(key_marker.take())
-                .set_version_id_marker(version_marker.take())
-                .set_expected_bucket_owner(self.owner())
-                .send()
-                .await
-                .map_err(Error::during("ListObjectVersions"))?;
-            let versions = page.versions.unwrap_or_default().into_iter().map(|v| (v.key, v.version_id));
-            let markers = page.delete_markers.unwrap_or_default().into_iter().map(|m| (m.key, m.version_id));
-            all.extend(versions.chain(markers).filter_map(|(key, version_id)| {
-                Some(Listed { key: key?, version_id: version_id.unwrap_or_else(|| "null".to_owned()) })
-            }));
-            if page.is_truncated != Some(true) {
+            let page = self.list_versions(prefix, next.as_ref()).await?;
+            all.extend(page.versions);
+            next = page.next;
+            if next.is_none() {
                 break;
             }
-            (key_marker, version_marker) = (page.next_key_marker, page.next_version_id_marker);
         }
         Ok(all)
     }

@@ -2,6 +2,7 @@
 
 pub(super) mod files;
 pub(super) mod operations;
+pub(super) mod posture;
 pub(super) mod publish;
 pub(super) mod urls;
 pub(super) mod versions;

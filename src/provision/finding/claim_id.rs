@@ -10,7 +10,7 @@ use super::Effect;
 /// A claim about the bucket or its key; its name is part of the API and never changes.
 ///
 /// A claim is true when it passed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ClaimId {
     /// The bucket carries the claim of this catalog.

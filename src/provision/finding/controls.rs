@@ -8,9 +8,10 @@ use super::ClaimId;
 use crate::provision::spec::Options;
 
 /// A control that no claim satisfies, and why; it does not fail the check.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Apart {
     /// Its ids in the catalogues.
+    #[schema(value_type = Vec<String>)]
     pub controls: &'static [&'static str],
     /// What it asks for.
     pub asks: &'static str,

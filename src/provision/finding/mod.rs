@@ -9,7 +9,7 @@ pub use self::claim_id::ClaimId;
 pub use self::controls::{Apart, apart};
 
 /// How a claim stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// It holds.
@@ -21,7 +21,7 @@ pub enum Status {
 }
 
 /// What a claim that does not hold does to the service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Effect {
     /// No new bytes and no publishing.
@@ -31,7 +31,7 @@ pub enum Effect {
 }
 
 /// One claim, judged.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Finding {
     /// Which claim.
     #[serde(rename = "id")]
@@ -46,6 +46,7 @@ pub struct Finding {
     pub observed: String,
     /// Controls that it satisfies: of FSBP (AWS Foundational Security Best Practices), CIS (AWS Foundations Benchmark
     /// 5.0), Prowler, cdk-nag and AWS Config.
+    #[schema(value_type = Vec<String>)]
     pub controls: &'static [&'static str],
 }
 

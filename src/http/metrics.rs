@@ -1,0 +1,124 @@
+//! Numbers for Prometheus, made from the posture at each scrape: they cannot differ from it.
+
+use axum::extract::State;
+use axum::http::header;
+use axum::response::IntoResponse;
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry as Metrics;
+
+use super::auth::Authenticated;
+use super::problem::Problem;
+use crate::registry::{Effect, Gauges, Registry, Status};
+
+const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ClaimLabels {
+    claim: &'static str,
+    effect: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DriftLabels {
+    claim: &'static str,
+}
+
+/// Get the service's metrics in the text form of OpenMetrics.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    tag = "operations",
+    responses(
+        (status = 200, body = String, content_type = "application/openmetrics-text"),
+        (status = 401, body = Problem)
+    ),
+    security(("bearer" = []), ("basic" = []))
+)]
+pub(super) async fn metrics(
+    State(registry): State<Registry>,
+    Authenticated(caller): Authenticated,
+) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, CONTENT_TYPE)], exposition(&registry.gauges(&caller)))
+}
+
+fn exposition(gauges: &Gauges) -> String {
+    let (held, unverified) = (Family::<ClaimLabels, Gauge>::default(), Family::<ClaimLabels, Gauge>::default());
+    for (claim, status) in &gauges.claims {
+        let effect = match claim.effect() {
+            Effect::Blocking => "blocking",
+            Effect::Degrading => "degrading",
+        };
+        let labels = ClaimLabels { claim: claim.as_str(), effect };
+        // A claim that cannot be verified neither holds nor fails.
+        if *status != Status::NotVerifiable {
+            held.get_or_create(&labels).set(i64::from(*status == Status::Passed));
+        }
+        unverified.get_or_create(&labels).set(i64::from(*status == Status::NotVerifiable));
+    }
+    let drifts = Family::<DriftLabels, Counter>::default();
+    for (claim, count) in &gauges.drifts {
+        drifts.get_or_create(&DriftLabels { claim: claim.as_str() }).inc_by(*count);
+    }
+    let seconds = ConstGauge::new(gauges.last_look.millis() as f64 / 1000.0);
+    let mut metrics = Metrics::with_prefix("strongroom");
+    metrics.register("posture_claim", "Whether a claim about the bucket holds: 1 passed, 0 failed", held);
+    metrics.register("posture_claim_unverified", "Whether a claim cannot be verified", unverified);
+    metrics.register("posture_last_look_seconds", "When the last complete look ended, in seconds since 1970", seconds);
+    let took = ConstGauge::new(gauges.look_took.as_secs_f64());
+    metrics.register("posture_look_duration_seconds", "How long the last complete look took", took);
+    metrics.register("posture_drift", "How often a claim was seen to fail after it had not", drifts);
+    let overrides = ConstGauge::new(gauges.overrides as i64);
+    metrics.register("posture_overrides", "Overrides of claims in force", overrides);
+    let refused = ConstGauge::new(i64::from(gauges.writes_refused));
+    metrics.register("writes_refused", "Whether new bytes are refused because the bucket is not proven safe", refused);
+    metrics.register("build", "The running release", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+    let mut text = String::new();
+    // Writing into a String cannot fail.
+    _ = text::encode(&mut text, &metrics);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Timestamp;
+    use crate::registry::ClaimId;
+    use std::time::Duration;
+
+    #[test]
+    fn exposition_has_the_names_that_the_documentation_lists() {
+        let gauges = Gauges {
+            claims: vec![
+                (ClaimId::Versioned, Status::Failed),
+                (ClaimId::Tagged, Status::Passed),
+                (ClaimId::KeyPolicyLimits, Status::NotVerifiable),
+            ],
+            drifts: vec![(ClaimId::Versioned, 2)],
+            last_look: Timestamp::from_millis(1_500),
+            look_took: Duration::from_millis(250),
+            writes_refused: true,
+            overrides: 1,
+        };
+        let text = exposition(&gauges);
+        for line in [
+            r#"strongroom_posture_claim{claim="versioned",effect="blocking"} 0"#,
+            r#"strongroom_posture_claim{claim="tagged",effect="degrading"} 1"#,
+            r#"strongroom_posture_claim_unverified{claim="key_policy_limits",effect="degrading"} 1"#,
+            r#"strongroom_posture_claim_unverified{claim="versioned",effect="blocking"} 0"#,
+            r#"strongroom_posture_drift_total{claim="versioned"} 2"#,
+            "strongroom_posture_last_look_seconds 1.5",
+            "strongroom_posture_look_duration_seconds 0.25",
+            "strongroom_posture_overrides 1",
+            "strongroom_writes_refused 1",
+            concat!(r#"strongroom_build_info{version=""#, env!("CARGO_PKG_VERSION"), r#""} 1"#),
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
+        }
+        assert!(!text.contains(r#"posture_claim{claim="key_policy_limits""#), "{text}");
+        assert!(text.ends_with("# EOF\n"));
+    }
+}

@@ -1,0 +1,155 @@
+//! What one claim is worth now: the last thing seen, believed for a while when it cannot be looked at any more.
+
+use std::time::{Duration, Instant};
+
+use crate::domain::Timestamp;
+use crate::provision::finding::{Effect, Finding, Status};
+
+/// How long what was seen last is believed while it cannot be looked at.
+pub const GRACE: Duration = Duration::from_mins(15);
+
+/// A moment on both clocks: the one that never jumps, and the one that people read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moment {
+    pub(super) steady: Instant,
+    pub(super) wall: Timestamp,
+}
+
+/// What a claim was told to be: status and what was observed.
+pub(super) type Told = (Status, String);
+
+/// One claim as it stands.
+#[derive(Debug, Clone)]
+pub(super) struct Standing {
+    /// The last look or trial that passed or failed; before the first such one, that which could not tell.
+    seen: Finding,
+    seen_at: Moment,
+    /// Why it could not be looked at since then.
+    unseen: Option<String>,
+    told: Told,
+}
+
+impl Standing {
+    pub(super) fn new(finding: Finding, now: Moment) -> Self {
+        let told = (finding.status, finding.observed.clone());
+        Self { seen: finding, seen_at: now, unseen: None, told }
+    }
+
+    /// Takes in what a look says; gives what was told before and what is to be told now, when that is news.
+    pub(super) fn take(&mut self, finding: Finding, now: Moment) -> Option<(Told, Told)> {
+        let definite = finding.status != Status::NotVerifiable;
+        if definite || !self.was_definite() {
+            self.seen = finding;
+            self.seen_at = now;
+            self.unseen = None;
+        } else {
+            self.unseen = Some(finding.observed);
+        }
+        let tell = self.tell(now);
+        // A failure that changes is news; the reason why nothing can be seen is told once.
+        let news = tell.0 != self.told.0 || (definite && tell.0 == Status::Failed && tell.1 != self.told.1);
+        news.then(|| (std::mem::replace(&mut self.told, tell.clone()), tell))
+    }
+
+    /// The finding that counts now: for the gate, the report and the metrics alike.
+    pub(super) fn finding(&self, now: Moment) -> Finding {
+        let Some(reason) = &self.unseen else { return self.seen.clone() };
+        let seen = &self.seen;
+        let at = self.seen_at.wall;
+        if now.steady.saturating_duration_since(self.seen_at.steady) < GRACE {
+            let observed = format!("{} (seen {at}; cannot be looked at since: {reason})", seen.observed);
+            return Finding { observed, ..seen.clone() };
+        }
+        let observed = format!("cannot be looked at since {at}, when it was: {}; {reason}", seen.observed);
+        // What cannot be shown to hold does not hold, where bytes depend on it.
+        let status = if seen.effect == Effect::Blocking { Status::Failed } else { Status::NotVerifiable };
+        Finding { status, observed, ..seen.clone() }
+    }
+
+    /// When it was last seen to hold or not to hold, or first could not be told.
+    pub(super) fn seen_at(&self) -> Timestamp {
+        self.seen_at.wall
+    }
+
+    fn was_definite(&self) -> bool {
+        self.seen.status != Status::NotVerifiable
+    }
+
+    /// Within the grace the claim counts as before, but that nobody can look at it is told.
+    fn tell(&self, now: Moment) -> Told {
+        let finding = self.finding(now);
+        match &self.unseen {
+            Some(reason) if finding.status != Status::Failed || self.seen.status == Status::Failed => {
+                (Status::NotVerifiable, reason.clone())
+            }
+            _ => (finding.status, finding.observed),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provision::finding::ClaimId;
+
+    fn after(start: Moment, minutes: u64) -> Moment {
+        Moment { steady: start.steady + Duration::from_mins(minutes), ..start }
+    }
+
+    fn start() -> Moment {
+        Moment { steady: Instant::now(), wall: Timestamp::from_millis(0) }
+    }
+
+    fn enabled() -> Finding {
+        Finding::passed(ClaimId::Versioned, "Enabled", "Enabled")
+    }
+
+    fn unreadable(claim: ClaimId, reason: &str) -> Finding {
+        Finding::not_verifiable(claim, "Enabled", reason)
+    }
+
+    #[test]
+    fn unreadable_claim_is_believed_for_a_quarter_of_an_hour_and_told_once() {
+        let start = start();
+        let mut standing = Standing::new(enabled(), start);
+        let told = standing.take(unreadable(ClaimId::Versioned, "timeout"), after(start, 1)).unwrap();
+        assert_eq!(told.1, (Status::NotVerifiable, "timeout".to_owned()));
+        assert_eq!(standing.finding(after(start, 14)).status, Status::Passed);
+        assert_eq!(standing.take(unreadable(ClaimId::Versioned, "503"), after(start, 5)), None);
+        assert_eq!(standing.finding(after(start, 15)).status, Status::Failed);
+        let told = standing.take(unreadable(ClaimId::Versioned, "503"), after(start, 16)).unwrap();
+        assert_eq!(told.1.0, Status::Failed);
+        assert_eq!(standing.take(unreadable(ClaimId::Versioned, "502"), after(start, 17)), None);
+        assert_eq!(standing.take(enabled(), after(start, 18)).unwrap().1.0, Status::Passed);
+    }
+
+    #[test]
+    fn degrading_claim_that_cannot_be_seen_for_long_is_not_verifiable() {
+        let start = start();
+        let mut standing = Standing::new(Finding::failed(ClaimId::Tagged, "our tags", "not set"), start);
+        standing.take(unreadable(ClaimId::Tagged, "403"), after(start, 1));
+        assert_eq!(standing.finding(after(start, 2)).status, Status::Failed);
+        assert_eq!(standing.finding(after(start, 20)).status, Status::NotVerifiable);
+    }
+
+    #[test]
+    fn unreadable_look_does_not_mend_a_failure_however_long_it_lasts() {
+        let start = start();
+        let mut standing = Standing::new(Finding::failed(ClaimId::Versioned, "Enabled", "Suspended"), start);
+        standing.take(unreadable(ClaimId::Versioned, "403"), after(start, 1));
+        for minutes in [2, 14, 16, 1000] {
+            assert_eq!(standing.finding(after(start, minutes)).status, Status::Failed, "{minutes}");
+        }
+    }
+
+    #[test]
+    fn failure_that_changes_is_told_again() {
+        let start = start();
+        let mut standing = Standing::new(enabled(), start);
+        let failed = |observed: &str| Finding::failed(ClaimId::Versioned, "Enabled", observed);
+        assert!(standing.take(failed("Suspended"), start).is_some());
+        assert!(standing.take(failed("Suspended"), start).is_none());
+        let (from, to) = standing.take(failed("no bucket"), start).unwrap();
+        assert_eq!((from.1.as_str(), to.1.as_str()), ("Suspended", "no bucket"));
+    }
+}
