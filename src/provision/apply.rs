@@ -57,6 +57,18 @@ pub enum ApplyError {
         /// What the server said.
         source: Box<Fault>,
     },
+    /// A policy names nobody, and still did when all patience was over.
+    #[error(
+        "could not {change}: AWS does not know a principal that the policy names; check that the roles in \
+         STRONGROOM_RUNTIME_PRINCIPALS and STRONGROOM_ADMIN_PRINCIPALS exist, and remove statements of others that name \
+         a deleted role (AROA…)"
+    )]
+    UnknownPrincipal {
+        /// What was tried.
+        change: String,
+        /// What the server said.
+        source: Box<Fault>,
+    },
     /// Anything else.
     #[error("could not {change}")]
     Failed {
@@ -73,6 +85,8 @@ impl ApplyError {
         let source = Box::new(source);
         if source.denied() {
             Self::Denied { change: told, actions, source }
+        } else if source.names_unknown_principal() {
+            Self::UnknownPrincipal { change: told, source }
         } else {
             Self::Failed { change: told, source }
         }

@@ -104,6 +104,7 @@ impl<'a> KeyRun<'a> {
 
     /// Gives the key its alias. The alias is the lock: whoever makes it first has made the key.
     async fn name(&mut self, alias: &str, left_over: Option<KeyArn>) -> Result<Applied, Fault> {
+        let finds = left_over.is_some();
         let Some(target) = left_over.or_else(|| self.key.clone()) else { return Ok(Applied::Superseded) };
         let request = self.clients.kms.create_alias().alias_name(alias).target_key_id(target.as_str());
         match self.clients.patience.outwait(|| call("CreateAlias", request.clone().send()), Fault::passes_on_key).await
@@ -127,6 +128,8 @@ impl<'a> KeyRun<'a> {
                 self.key = Some(winner);
                 Ok(Applied::Superseded)
             }
+            // It was no left-over but another run's, which lost the race and gave it up.
+            Err(fault) if finds && fault.has_code("KMSInvalidStateException") => Ok(Applied::Superseded),
             Err(fault) => Err(fault),
         }
     }

@@ -167,6 +167,12 @@ impl Fault {
             || self.status.is_some_and(|status| status == 429 || (status >= 500 && status != 501))
     }
 
+    /// Whether a policy names somebody whom IAM does not know, or not yet.
+    pub(super) fn names_unknown_principal(&self) -> bool {
+        self.code.as_deref().is_some_and(|code| matches!(code, "MalformedPolicy" | "MalformedPolicyDocumentException"))
+            && self.message.to_ascii_lowercase().contains("invalid principal")
+    }
+
     /// Whether a read that fails like this may succeed in a while.
     ///
     /// A lost answer is not among them: at a wrong address nobody should wait for minutes, and the SDK has tried thrice.
@@ -181,16 +187,15 @@ impl Fault {
     pub(super) fn passes_on_bucket(&self) -> bool {
         match self.code.as_deref() {
             Some("OperationAborted" | "ConditionalRequestConflict" | "NoSuchBucket") => true,
-            Some("MalformedPolicy") => self.message.contains("Invalid principal"),
-            _ => self.interrupted || self.busy(),
+            _ => self.names_unknown_principal() || self.interrupted || self.busy(),
         }
     }
 
     /// Whether a change to a key that was just made, and fails like this, may succeed in a while.
     pub(super) fn passes_on_key(&self) -> bool {
         match self.code.as_deref() {
-            Some("NotFoundException" | "MalformedPolicyDocumentException") => true,
-            _ => self.interrupted || self.busy(),
+            Some("NotFoundException") => true,
+            _ => self.names_unknown_principal() || self.interrupted || self.busy(),
         }
     }
 
@@ -342,7 +347,7 @@ pub(super) mod tests {
     fn a_new_key_may_be_unknown_for_a_while() {
         for (status, code, passes) in [
             (400, "NotFoundException", true),
-            (400, "MalformedPolicyDocumentException", true),
+            (400, "MalformedPolicyDocumentException", false),
             (400, "AccessDeniedException", false),
             (400, "LimitExceededException", false),
             (400, "AlreadyExistsException", false),

@@ -109,6 +109,11 @@ pub struct Lifecycle {
 }
 
 impl<T> Observed<T> {
+    /// Whether it was seen that nobody set it.
+    pub(super) fn unset(&self) -> bool {
+        matches!(self, Self::Absent | Self::Unsupported)
+    }
+
     pub(super) fn from_read(read: Result<Option<T>, Fault>) -> Self {
         match read {
             Ok(Some(value)) => Self::Known(value),
@@ -186,10 +191,10 @@ impl ObservedBucket {
     /// Whether it exists, and nobody has stored anything in it or set what only people and programs set.
     pub(super) fn is_new(&self) -> bool {
         let Self::Present(bucket) = self else { return false };
-        bucket.policy.known().is_none()
-            && bucket.lifecycle.known().is_none()
-            && bucket.tags.known().is_none_or(BTreeMap::is_empty)
-            && bucket.occupied != Observed::Known(true)
+        bucket.policy.unset()
+            && bucket.lifecycle.unset()
+            && (bucket.tags.unset() || bucket.tags.known().is_some_and(BTreeMap::is_empty))
+            && (bucket.occupied.unset() || bucket.occupied == Observed::Known(false))
     }
 }
 
