@@ -1,13 +1,19 @@
 //! What the bucket commands do: reach the back end, with or without a running server, and leave it as it was found.
 
+mod check;
+pub mod overrides;
+
+pub use self::check::check;
+
 use std::path::PathBuf;
 
 use super::DataDirError;
 use super::back_end::{BackEnd, BackEndError, Outputs};
 use super::data_dir::DataDir;
+use crate::catalog::{self, Catalog};
 use crate::config::{Config, Storage};
 use crate::provision::destroy::{self, DestroyError, Destroyed};
-use crate::provision::{self, Change, Difference, Mode, Preview, ProvisionError, Provisioned};
+use crate::provision::{self, Change, Difference, InvalidOverride, Mode, Preview, ProvisionError, Provisioned};
 
 /// Why a bucket command did not do what it was asked; the message tells the operator what to do.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +48,15 @@ pub enum BucketError {
     /// The key stays.
     #[error(transparent)]
     Destroy(#[from] Box<DestroyError>),
+    /// The catalog.
+    #[error("the catalog cannot be used")]
+    Catalog(#[from] catalog::Error),
+    /// No service ran here.
+    #[error("there is no catalog at {0}: overrides are for a service that has run, and --data-dir names its place")]
+    NoCatalog(String),
+    /// The override may not be as it is.
+    #[error(transparent)]
+    Override(#[from] InvalidOverride),
 }
 
 /// The bucket's name, region, key and alias, asked of the account.
@@ -137,6 +152,11 @@ fn refuse_without_store(config: &Config) -> Result<(), BucketError> {
         return Err(BucketError::NoStore(config.data_dir.clone()));
     }
     Ok(())
+}
+
+/// The catalog, if a service ever ran here; looking must not make one.
+async fn existing_catalog(config: &Config) -> Result<Option<Catalog>, BucketError> {
+    Ok(Catalog::open_existing(&config.catalog_url()).await?)
 }
 
 fn is_embedded(config: &Config) -> bool {

@@ -165,10 +165,10 @@ pub async fn provision_telling(
     let mut run = Run { clients, wanted, mode, made, changes_made: Vec::new(), unsupported: BTreeSet::new() };
     if mode == Mode::Off {
         let key_arn = run.key_arn_only(&key_spec).await?;
-        return Ok(run.done(BucketSpec::new(wanted, key_arn), verify::unlooked()));
+        return Ok(run.done(BucketSpec::new(wanted, key_arn), verify::unlooked(&wanted.options)));
     }
     // Before anything is made: a bucket that is not ours must not cost a key.
-    let bucket = observe_bucket(clients, &wanted.bucket, &wanted.region, None).await?;
+    let bucket = observe_bucket(clients, &wanted.bucket, &wanted.region, None, &wanted.options).await?;
     if bucket == ObservedBucket::Absent && !mode.changes() {
         return Err(ProvisionError::BucketMissing { bucket: wanted.bucket.clone() });
     }
@@ -191,7 +191,7 @@ pub async fn provision_telling(
 /// As [`provision`].
 pub async fn preview(clients: &Clients, wanted: &Wanted, mode: Mode) -> Result<Preview, ProvisionError> {
     let key_spec = KeySpec::new(wanted);
-    let bucket = observe_bucket(clients, &wanted.bucket, &wanted.region, None).await?;
+    let bucket = observe_bucket(clients, &wanted.bucket, &wanted.region, None, &wanted.options).await?;
     if bucket == ObservedBucket::Absent && !mode.changes() {
         return Err(ProvisionError::BucketMissing { bucket: wanted.bucket.clone() });
     }
@@ -214,7 +214,7 @@ pub async fn posture(clients: &Clients, wanted: &Wanted, spec: &BucketSpec) -> V
     let key_spec = KeySpec::new(&Wanted { key: KeyWish::Brought(spec.key.clone()), ..wanted.clone() });
     let (key, bucket) = tokio::join!(
         observe_key(clients, &key_spec),
-        observe_bucket(clients, &spec.bucket, &spec.region, spec.owner.as_deref()),
+        observe_bucket(clients, &spec.bucket, &spec.region, spec.owner.as_deref(), &spec.options),
     );
     match bucket {
         Ok(bucket) => {
@@ -224,7 +224,7 @@ pub async fn posture(clients: &Clients, wanted: &Wanted, spec: &BucketSpec) -> V
         }
         Err(refused) => {
             let mut findings = verify::verify(&key_spec, spec, &key, &ObservedBucket::Absent);
-            let told = verify::unreachable(&refused.to_string());
+            let told = verify::unreachable(&spec.options, &refused.to_string());
             findings.retain(|finding| told.iter().all(|other| other.claim != finding.claim));
             findings.extend(told);
             findings
@@ -369,7 +369,8 @@ impl Run<'_> {
     }
 
     async fn look(&self, spec: &BucketSpec) -> Result<ObservedBucket, BucketRefused> {
-        let mut have = observe_bucket(self.clients, &spec.bucket, &spec.region, spec.owner.as_deref()).await?;
+        let owner = spec.owner.as_deref();
+        let mut have = observe_bucket(self.clients, &spec.bucket, &spec.region, owner, &spec.options).await?;
         if let ObservedBucket::Present(settings) = &mut have {
             for setting in &self.unsupported {
                 settings.mark_unsupported(*setting);

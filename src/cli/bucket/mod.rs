@@ -1,10 +1,12 @@
 //! `strongroom bucket …`, a file per command.
 
 mod apply;
+mod check;
 mod destroy;
 mod export;
 mod iam;
 mod outputs;
+mod override_claims;
 mod plan;
 mod told;
 
@@ -28,6 +30,10 @@ pub(super) enum Bucket {
     Apply(apply::Apply),
     /// Print the bucket's name, its region, its key and the key's alias.
     Outputs(outputs::Outputs),
+    /// Prove the bucket: every claim looked at, every good and bad path tried; exit 1 when a claim fails.
+    Check(check::Check),
+    /// Let writes pass in spite of named claims until a stated time; recorded and logged.
+    Override(override_claims::OverrideClaims),
     /// Print the bucket and its key as Terraform or Pulumi code; nothing is asked of the account.
     Export(export::Export),
     /// Print the IAM policies to grant: to who provisions, serves, sweeps and destroys.
@@ -44,6 +50,8 @@ impl Bucket {
         match self {
             Self::Plan(plan) => plan.run(),
             Self::Apply(apply) => apply.run(),
+            Self::Check(check) => check.run(),
+            Self::Override(claims) => claims.run(),
             Self::Outputs(outputs) => outputs.run(),
             Self::Export(export) => export.run(),
             Self::Iam(iam) => iam.run(),

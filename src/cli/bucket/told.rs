@@ -38,7 +38,7 @@ pub(super) fn sign(change: &Change) -> String {
 
 /// A change: what, from what to what, and why.
 pub(super) fn change(change: &Change) -> String {
-    let from = change.from().unwrap_or_else(|| "(not set)".to_owned());
+    let from = change.from().map_or_else(|| "(not set)".to_owned(), |from| clean(&from));
     format!(
         "  {} {}\n      {from} -> {}\n      {}\n",
         sign(change),
@@ -60,10 +60,16 @@ pub(super) fn left_alone(differences: &[Difference], mode: Mode) -> String {
     for Difference { setting, was, wanted, why } in differences {
         let _infallible = writeln!(
             text,
-            "  {} {setting}\n      {was}, should be {wanted}\n      {}",
+            "  {} {setting}\n      {}, should be {wanted}\n      {}",
             styled(CARE, "!"),
+            clean(was),
             styled(FAINT, why)
         );
     }
     text
+}
+
+/// Text that others chose, without what a terminal would obey.
+pub(super) fn clean(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }

@@ -1,0 +1,128 @@
+//! `bucket destroy`.
+
+use aws_sdk_kms::types::KeyState;
+use aws_sdk_s3::types::ServerSideEncryption;
+
+use super::place::{Place, Said};
+
+/// A bucket, and the ARN of its key; nothing runs.
+async fn bucket() -> (Place, String) {
+    let mut place = Place::embedded().await;
+    place.expect(0, &["apply"]);
+    let arn = place.json(0, &["outputs", "--format", "json"])["kms_key_arn"].as_str().unwrap().to_owned();
+    place.stop();
+    (place, arn)
+}
+
+fn destroy(place: &Place) -> Said {
+    place.bucket(&["destroy", "--i-understand", "strongroom"])
+}
+
+async fn state(place: &Place, arn: &str) -> KeyState {
+    let key = place.kms().await.describe_key().key_id(arn).send().await.unwrap();
+    key.key_metadata.unwrap().key_state.unwrap()
+}
+
+/// Asserts that it is refused with these words, and the key can still be used.
+async fn refused(place: &mut Place, arn: &str, words: &[&str]) {
+    place.stop();
+    let said = destroy(place);
+    assert_eq!(said.code, 1, "{said:?}");
+    for word in words {
+        assert!(said.err.contains(word), "{word} in {}", said.err);
+    }
+    place.start("embedded", "For example").await;
+    assert_eq!(state(place, arn).await, KeyState::Enabled);
+}
+
+#[tokio::test]
+async fn empty_bucket_gives_its_key_up_and_stays() {
+    let (mut place, arn) = bucket().await;
+    // A service was here: its claim is in the bucket, and what its probes left.
+    place.start("serve", "Publish a first version").await;
+    place.put("probes/left-over").await;
+    let s3 = place.s3().await;
+    let begun = s3.create_multipart_upload().bucket("strongroom").key("probes/begun");
+    let begun = begun.server_side_encryption(ServerSideEncryption::AwsKms).ssekms_key_id(&arn);
+    begun.send().await.unwrap();
+    place.stop();
+
+    let said = destroy(&place);
+    assert_eq!(said.code, 0, "{said:?}");
+    for part in [&arn, "alias/strongroom", "Not deleted", "delete-bucket --bucket strongroom", "cancel-key-deletion"] {
+        assert!(said.out.contains(part), "{part} in {}", said.out);
+    }
+
+    let again = destroy(&place);
+    assert_eq!(again.code, 0, "{again:?}");
+    assert!(again.out.starts_with("nothing was done") && again.out.contains("already scheduled"), "{}", again.out);
+
+    place.start("embedded", "For example").await;
+    let key = place.kms().await.describe_key().key_id(&arn).send().await.unwrap().key_metadata.unwrap();
+    assert_eq!(key.key_state, Some(KeyState::PendingDeletion));
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let days = (key.deletion_date.unwrap().secs() - i64::try_from(now).unwrap()) as f64 / 86_400.0;
+    assert!((9.9..10.1).contains(&days), "{days}");
+    let left = place.s3().await.list_object_versions().bucket("strongroom").send().await.unwrap();
+    assert!(left.versions().is_empty() && left.delete_markers().is_empty(), "{left:?}");
+}
+
+#[tokio::test]
+async fn bucket_in_use_keeps_its_key() {
+    let (mut place, arn) = bucket().await;
+    place.start("embedded", "For example").await;
+    let version = place.put("models/a/b/c").await;
+    refused(&mut place, &arn, &["1 object version(s)", "nothing was changed"]).await;
+
+    let s3 = place.s3().await;
+    s3.delete_object().bucket("strongroom").key("models/a/b/c").send().await.unwrap();
+    s3.delete_object().bucket("strongroom").key("models/a/b/c").version_id(version).send().await.unwrap();
+    refused(&mut place, &arn, &["0 object version(s), 1 delete marker(s)"]).await;
+
+    let s3 = place.s3().await;
+    let markers = s3.list_object_versions().bucket("strongroom").send().await.unwrap().delete_markers.unwrap();
+    let marker = markers[0].version_id().unwrap();
+    s3.delete_object().bucket("strongroom").key("models/a/b/c").version_id(marker).send().await.unwrap();
+    let begun = s3.create_multipart_upload().bucket("strongroom").key("models/x");
+    let begun = begun.server_side_encryption(ServerSideEncryption::AwsKms).ssekms_key_id(&arn);
+    begun.send().await.unwrap();
+    refused(&mut place, &arn, &["1 unfinished upload(s)"]).await;
+}
+
+#[tokio::test]
+async fn wrong_name_and_a_running_service_are_refused() {
+    let (mut place, arn) = bucket().await;
+    let said = place.bucket(&["destroy", "--i-understand", "strong-room"]);
+    assert_eq!(said.code, 1);
+    assert!(said.err.contains("is `strongroom`, not `strong-room`"), "{}", said.err);
+    place.start("embedded", "For example").await;
+    let said = destroy(&place);
+    assert_eq!(said.code, 1);
+    assert!(said.err.contains("stop it first"), "{}", said.err);
+    assert_eq!(state(&place, &arn).await, KeyState::Enabled);
+}
+
+#[tokio::test]
+async fn key_of_the_operator_is_never_deleted() {
+    let (mut place, arn) = bucket().await;
+    let said =
+        place.bucket_in(&["destroy", "--i-understand", "strongroom"], &[("STRONGROOM_KMS_KEY_ARN", arn.as_str())]);
+    assert_eq!(said.code, 1);
+    assert!(said.err.contains("your own"), "{}", said.err);
+    place.start("embedded", "For example").await;
+    assert_eq!(state(&place, &arn).await, KeyState::Enabled);
+}
+
+#[tokio::test]
+async fn key_with_another_name_or_of_somebody_else_is_never_deleted() {
+    let (mut place, arn) = bucket().await;
+    place.start("embedded", "For example").await;
+    let kms = place.kms().await;
+    kms.create_alias().alias_name("alias/other").target_key_id(&arn).send().await.unwrap();
+    refused(&mut place, &arn, &["alias/other", "nothing was changed"]).await;
+
+    let kms = place.kms().await;
+    kms.delete_alias().alias_name("alias/other").send().await.unwrap();
+    kms.untag_resource().key_id(&arn).tag_keys("managed-by").send().await.unwrap();
+    refused(&mut place, &arn, &["was not made by strongroom"]).await;
+}
