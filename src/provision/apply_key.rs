@@ -1,6 +1,7 @@
 //! Changes to the key, done; and the end of a key that lost a race.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use aws_sdk_kms::config::retry::RetryConfig;
 use aws_sdk_kms::types::{KeySpec as KmsKeySpec, KeyUsageType, Tag};
@@ -9,8 +10,14 @@ use super::Clients;
 use super::apply::{Applied, ApplyError};
 use super::change::{Change, Step};
 use super::fault::{Fault, Meaning, call};
-use super::key::{aliases, facts, tags};
+use super::key::{aliases, facts, orphan, tags};
+use super::patience::Patience;
 use super::spec::{DELETION_WINDOW_DAYS, KEY_DESCRIPTION, KeyArn, KeySpec, TAG_NONCE};
+
+/// Lost answers to `CreateKey` after which no further one is risked.
+const UNANSWERED: usize = 2;
+/// How long KMS may take to list a new key.
+const LISTED_AFTER: Patience = Patience::of(Duration::from_secs(3));
 
 /// One run's work on the key: which key it works on, and which one it made itself.
 #[derive(Debug)]
@@ -21,6 +28,8 @@ pub struct KeyRun<'a> {
     key: Option<KeyArn>,
     /// The key that this very run made and has not named yet.
     made: Option<Made>,
+    /// How often `CreateKey` got no answer.
+    unanswered: usize,
 }
 
 #[derive(Debug)]
@@ -33,7 +42,7 @@ struct Made {
 impl<'a> KeyRun<'a> {
     /// A run that works on `key`, when there is one already.
     pub fn new(clients: &'a Clients, spec: &'a KeySpec, key: Option<KeyArn>) -> Self {
-        Self { clients, spec, key, made: None }
+        Self { clients, spec, key, made: None, unanswered: 0 }
     }
 
     /// The key this run works on.
@@ -72,7 +81,7 @@ impl<'a> KeyRun<'a> {
 
     /// Sent exactly once: `CreateKey` has no idempotency token, and a retry of a lost answer would make two keys.
     ///
-    /// When the answer is lost, the next round finds the key by its tags.
+    /// When the answer is lost, the next round finds the key by its tags; KMS may take a while to list it.
     async fn create(&mut self) -> Result<Applied, Fault> {
         let nonce = ulid::Ulid::generate().to_string();
         let mut request = self
@@ -87,11 +96,16 @@ impl<'a> KeyRun<'a> {
             request = request.tags(tag(name, value));
         }
         let once = aws_sdk_kms::Config::builder().retry_config(RetryConfig::disabled());
-        let sent = call("CreateKey", request.customize().config_override(once).send()).await;
+        let send = || call("CreateKey", request.clone().customize().config_override(once.clone()).send());
+        // A throttled call made nothing.
+        let sent = self.clients.patience.outwait(send, |fault| fault.busy() && !fault.may_have_worked()).await;
         let arn = match sent {
             Ok(made) => made.key_metadata().and_then(|key| key.arn()).and_then(|arn| arn.parse::<KeyArn>().ok()),
-            Err(fault) if fault.status.is_none_or(|status| status >= 500) || fault.has_code("ThrottlingException") => {
+            Err(fault) if fault.may_have_worked() && self.unanswered < UNANSWERED => {
                 tracing::warn!(%fault, "no answer to CreateKey; looking for what it made");
+                self.unanswered += 1;
+                let mut pauses = LISTED_AFTER.pauses();
+                while orphan(self.clients, self.spec).await.is_none() && pauses.pause().await {}
                 return Ok(Applied::Superseded);
             }
             Err(fault) => return Err(fault),

@@ -1,14 +1,17 @@
 //! Answers of S3 and KMS that are not a success, reduced to what decisions are made of.
 
+mod lost;
+
 use std::time::Duration;
 
 use aws_sdk_s3::operation::RequestId;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
-use aws_smithy_types::error::display::DisplayErrorContext;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use super::journal::Clock;
+
+pub use self::lost::Lost;
 
 /// Longest wait for one call, SDK retries included.
 const CALL_LIMIT: Duration = Duration::from_mins(1);
@@ -29,8 +32,8 @@ pub struct Fault {
     pub bucket_region: Option<String>,
     /// The server's id of the request, for a support case.
     pub request_id: Option<String>,
-    /// Whether the connection failed or the time was up: the call may have had its effect all the same.
-    pub interrupted: bool,
+    /// How the answer got lost, when there was none.
+    pub lost: Option<Lost>,
 }
 
 /// What the failure of a *read* means for the setting that was read.
@@ -102,16 +105,11 @@ impl Fault {
             status: response.map(|response| response.status().as_u16()),
             bucket_region: header("x-amz-bucket-region"),
             request_id: header("x-amz-request-id").or_else(|| header("x-amzn-requestid")),
-            interrupted: match &error {
-                SdkError::TimeoutError(_) => true,
-                SdkError::DispatchFailure(failed) => failed.is_io() || failed.is_timeout(),
-                SdkError::ResponseError(broken) => broken.raw().status().is_success(),
-                _ => false,
-            },
+            lost: Lost::of(&error),
             code: error.as_service_error().and_then(ProvideErrorMetadata::code).map(str::to_owned),
             message: match error.as_service_error() {
                 Some(service) => service.message().unwrap_or_default().to_owned(),
-                None => DisplayErrorContext(&error).to_string(),
+                None => lost::chain(&error),
             },
         }
     }
@@ -124,7 +122,7 @@ impl Fault {
             message: format!("no answer within {} seconds", CALL_LIMIT.as_secs()),
             bucket_region: None,
             request_id: None,
-            interrupted: true,
+            lost: Some(Lost::Silent),
         }
     }
 
@@ -175,9 +173,14 @@ impl Fault {
 
     /// Whether a read that fails like this may succeed in a while.
     ///
-    /// A lost answer is not among them: at a wrong address nobody should wait for minutes, and the SDK has tried thrice.
+    /// Silence is not among them: at a wrong address nobody should wait for minutes, and the SDK has tried thrice.
     pub(super) fn passes_on_read(&self) -> bool {
-        self.has_code("NoSuchBucket") || self.busy()
+        self.has_code("NoSuchBucket") || self.busy() || self.lost == Some(Lost::Cut)
+    }
+
+    /// Whether the call may have had its effect although it failed.
+    pub(super) fn may_have_worked(&self) -> bool {
+        self.lost.is_some() || self.status.is_some_and(|status| status >= 500)
     }
 
     /// Whether a change to a bucket that fails like this may succeed in a while.
@@ -187,7 +190,7 @@ impl Fault {
     pub(super) fn passes_on_bucket(&self) -> bool {
         match self.code.as_deref() {
             Some("OperationAborted" | "ConditionalRequestConflict" | "NoSuchBucket") => true,
-            _ => self.names_unknown_principal() || self.interrupted || self.busy(),
+            _ => self.names_unknown_principal() || self.lost.is_some() || self.busy(),
         }
     }
 
@@ -195,7 +198,7 @@ impl Fault {
     pub(super) fn passes_on_key(&self) -> bool {
         match self.code.as_deref() {
             Some("NotFoundException") => true,
-            _ => self.names_unknown_principal() || self.interrupted || self.busy(),
+            _ => self.names_unknown_principal() || self.lost.is_some() || self.busy(),
         }
     }
 
@@ -277,7 +280,7 @@ pub(super) mod tests {
             message: String::new(),
             bucket_region: None,
             request_id: None,
-            interrupted: false,
+            lost: None,
         }
     }
 

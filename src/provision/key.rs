@@ -131,7 +131,7 @@ pub(super) async fn facts(clients: &Clients, id: &str, passes: fn(&Fault) -> boo
         message: message.to_owned(),
         bucket_region: None,
         request_id: None,
-        interrupted: false,
+        lost: None,
     };
     let key = found.key_metadata().ok_or_else(|| strange("the answer describes no key"))?;
     let arn: KeyArn = key
@@ -202,7 +202,7 @@ fn marked(tags: &BTreeMap<String, String>) -> bool {
 /// The oldest usable key that carries all our tags for this alias, has no alias, and no policy but ours or the default.
 ///
 /// Best effort: what may not be looked at is passed over, and then a new key is made.
-async fn orphan(clients: &Clients, spec: &KeySpec) -> Option<KeyArn> {
+pub(super) async fn orphan(clients: &Clients, spec: &KeySpec) -> Option<KeyArn> {
     let KeyWish::Alias(_) = spec.wish else { return None };
     let mut pages = clients.kms.list_keys().limit(PAGE).into_paginator().send();
     let mut oldest: Option<KeyFacts> = None;

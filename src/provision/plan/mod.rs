@@ -28,7 +28,7 @@ type Tags = BTreeMap<String, String>;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unplannable {
     /// Settings that could not be read.
-    #[error("cannot read {}; grant the role these reads, or set STRONGROOM_PROVISION=verify", told(.0))]
+    #[error("cannot read {}; if the role may not, grant it these reads, or set STRONGROOM_PROVISION=verify", told(.0))]
     Unreadable(Vec<(Setting, String)>),
     /// KMS did not let us look.
     #[error("cannot look at the KMS key ({reason}); grant the role kms:DescribeKey, or check the KMS endpoint")]
