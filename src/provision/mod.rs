@@ -35,7 +35,7 @@ use serde::Serialize;
 use self::apply::{Applied, ApplyError, apply_bucket};
 use self::apply_key::KeyRun;
 pub use self::change::{Change, Difference, Kind, Step};
-pub use self::fault::Fault;
+pub use self::fault::{Fault, Lost};
 pub use self::finding::{Apart, ClaimId, Effect, Finding, Status, apart};
 use self::key::{KeyFacts, ObservedKey, observe_key};
 use self::observe::{Observed, ObservedBucket, Setting};
