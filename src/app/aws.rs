@@ -16,6 +16,7 @@ use aws_smithy_http_client::{Builder, Connector};
 use aws_smithy_runtime_api::client::http::SharedHttpConnector;
 
 use super::BackEndError;
+use crate::provision::journal::Listener;
 
 /// Below the idle time of S3's own connections, so that no request goes into one that the other side has closed.
 const POOL_IDLE: Duration = Duration::from_secs(15);
@@ -73,6 +74,7 @@ impl Common {
         let config = self
             .s3_config(self.s3_endpoint.as_deref())
             .timeout_config(timeouts)
+            .interceptor(Listener)
             // A slow reader of a download is no fault of S3.
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .build();

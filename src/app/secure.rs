@@ -8,7 +8,7 @@ use crate::catalog::{self, Catalog};
 use crate::config::Config;
 use crate::provision::claim::{self, Claim, ClaimError};
 use crate::provision::{
-    self, BucketSpec, ClaimId, Clients, Effect, Finding, Mode, Posture, ProvisionError, Status, Transition,
+    self, BucketSpec, ClaimId, Clients, Effect, Finding, Mode, Posture, ProvisionError, Status, Transition, journal,
 };
 use crate::registry;
 use crate::store::{self, Encryption, MemoryBudget, Parts, Store};
@@ -107,7 +107,7 @@ impl Proof<'_> {
     /// # Errors
     /// Of the claim; everything else is in the posture.
     pub(super) async fn establish(&self, posture: &Posture, may_claim: bool) -> Result<Vec<Transition>, SecureError> {
-        let findings = prove(self.clients, self.store, self.spec, Some(self.catalog)).await;
+        let findings = prove(self.clients, self.store, self.spec, Some(self.catalog), provision::POLICY_SETTLING).await;
         let absent = findings.iter().any(|f| f.claim == ClaimId::BucketOurs && f.status == Status::NotVerifiable);
         let mut transitions = posture.take(findings);
         let unclaimed = posture.check().is_err_and(|closed| closed.claims == [ClaimId::BucketOurs]);
@@ -134,11 +134,13 @@ impl Proof<'_> {
 /// Tries what only a trial can tell: whose bucket it is, the canary, and with `clients` the writes that must be refused.
 ///
 /// Nothing is claimed, and what is written is removed again. In the bucket of another catalog nothing is tried.
+/// A write that gets through is tried again for as long as `settling`, for a policy that was put a moment ago.
 pub(super) async fn prove(
     clients: Option<&Clients>,
     store: &Store,
     spec: &BucketSpec,
     catalog: Option<&str>,
+    settling: Duration,
 ) -> Vec<Finding> {
     let mut findings = vec![ownership(&store.look_at_claim().await, catalog, false)];
     if findings[0].status == Status::Failed {
@@ -146,7 +148,7 @@ pub(super) async fn prove(
     }
     findings.push(canary(store).await);
     if let Some(clients) = clients {
-        findings.extend(provision::probe(clients, spec, provision::POLICY_SETTLING).await);
+        findings.extend(provision::probe(clients, spec, settling).await);
     }
     findings
 }
@@ -193,7 +195,7 @@ pub(super) fn store_on(back_end: &BackEnd, spec: &BucketSpec, budget: MemoryBudg
 
 async fn canary(store: &Store) -> Finding {
     let expected = "writing, reading and removing work";
-    match store.canary().await {
+    match journal::trial("canary, with presigned UploadPart and GetObject", store.canary()).await {
         Ok(()) => Finding::passed(ClaimId::Canary, expected, expected),
         Err(error) if error.is_unversioned() => Finding::not_verifiable(ClaimId::Canary, expected, told(&error)),
         Err(error) => Finding::failed(ClaimId::Canary, expected, told(&error)),

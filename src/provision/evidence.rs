@@ -113,7 +113,7 @@ mod tests {
         ];
         let posture = Report::of(findings, at, apart(&Options::default()), Vec::new());
         let call = Call {
-            operation: "HeadBucket",
+            operation: "HeadBucket".to_owned(),
             at,
             millis: 3,
             answer: journal::Answer::Error,

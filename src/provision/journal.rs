@@ -2,6 +2,10 @@
 //!
 //! An entry names the operation and never its arguments, so that no key, token or URL can get into it.
 
+mod listener;
+
+pub use self::listener::Listener;
+
 use std::cell::RefCell;
 use std::time::Instant;
 
@@ -26,12 +30,12 @@ pub struct Journal {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Call {
     /// API name of the operation, or what a trial of several calls is called.
-    pub operation: &'static str,
+    pub operation: String,
     /// When it was sent.
     pub at: Timestamp,
     /// How long it took, in milliseconds, retries of the SDK included.
     pub millis: u64,
-    /// `ok`, `refused or failed`, or `no answer`.
+    /// How it ended.
     pub answer: Answer,
     /// HTTP status, when the answer was no success.
     pub status: Option<u16>,
@@ -78,6 +82,7 @@ pub async fn trial<T, E>(name: &'static str, work: impl Future<Output = Result<T
 }
 
 /// Started with a call, to enter it when it is answered.
+#[derive(Debug)]
 pub(super) struct Clock(Timestamp, Instant);
 
 impl Clock {
@@ -85,7 +90,7 @@ impl Clock {
         Self(Timestamp::now(), Instant::now())
     }
 
-    pub(super) fn answered(&self, operation: &'static str, request_id: Option<&str>) {
+    pub(super) fn answered(&self, operation: &str, request_id: Option<&str>) {
         self.enter(operation, |call| call.request_id = request_id.map(str::to_owned));
     }
 
@@ -98,7 +103,7 @@ impl Clock {
         });
     }
 
-    fn enter(&self, operation: &'static str, tell: impl FnOnce(&mut Call)) {
+    fn enter(&self, operation: &str, tell: impl FnOnce(&mut Call)) {
         let millis = u64::try_from(self.1.elapsed().as_millis()).unwrap_or(u64::MAX);
         // Outside of `record` nobody keeps a journal.
         let _kept = JOURNAL.try_with(|journal| {
@@ -107,6 +112,7 @@ impl Clock {
                 journal.not_kept += 1;
                 return;
             }
+            let operation = operation.to_owned();
             let mut call =
                 Call { operation, at: self.0, millis, answer: Answer::Ok, status: None, code: None, request_id: None };
             tell(&mut call);
@@ -129,7 +135,8 @@ mod tests {
             Clock::start().failed(&fault(403, "AccessDenied"));
         };
         let (_, journal) = record(async { tokio::join!(one, two) }).await;
-        let told: Vec<_> = journal.calls.iter().map(|call| (call.operation, call.answer, call.status)).collect();
+        let told: Vec<_> =
+            journal.calls.iter().map(|call| (call.operation.as_str(), call.answer, call.status)).collect();
         assert_eq!(told, [("One", Answer::Ok, None), ("Test", Answer::Error, Some(403))]);
         assert_eq!(journal.calls[0].request_id.as_deref(), Some("R1"));
         assert_eq!(journal.calls[1].code.as_deref(), Some("AccessDenied"));

@@ -3,6 +3,7 @@
 mod destroy;
 mod evidence;
 mod outputs;
+mod overrides;
 mod place;
 mod plan;
 mod race;

@@ -64,14 +64,16 @@ impl Check {
 }
 
 fn text(report: &Report, evidence: Option<&[PathBuf; 2]>) -> String {
-    let mut text = String::new();
-    for finding in report.claims.iter().map(|judged| &judged.finding) {
-        text.push_str(&claim(finding));
-    }
-    text.push_str("\nSet apart (no claim satisfies them; they do not fail the check):\n");
+    let mut text = "Set apart (no claim satisfies them; they do not fail the check):\n".to_owned();
     for apart in &report.apart {
         let line = format!("{}: {}", apart.asks, apart.reason);
         let _infallible = writeln!(text, "  {line} {}", told::styled(told::FAINT, apart.controls.join(", ")));
+    }
+    // What needs somebody's care comes last: there the reader is.
+    for status in [Status::Passed, Status::NotVerifiable, Status::Failed] {
+        text.push('\n');
+        let findings = report.claims.iter().map(|judged| &judged.finding);
+        text.extend(findings.filter(|finding| finding.status == status).map(claim));
     }
     for made in &report.overrides {
         let line = format!("overridden until {}: {} ({})", made.until, made.claim, told::clean(&made.reason));

@@ -8,6 +8,7 @@ use clap::Args;
 use super::Ended;
 use crate::app;
 use crate::cli::{Settings, print, runtime};
+use crate::config::Storage;
 use crate::provision::destroy::{Contents, Destroyed};
 
 /// Schedule the deletion of the bucket's KMS key, 10 days ahead; refused unless the bucket is empty.
@@ -25,6 +26,9 @@ impl Destroy {
         let config = super::prepare(&self.settings)?;
         let destroyed = runtime()?.block_on(app::bucket::destroy(&config, &self.i_understand))?;
         print(&text(&destroyed, &config.bucket))?;
+        if matches!(config.storage, Storage::Embedded { .. }) {
+            print("(on the embedded store: while `strongroom embedded` runs, with the --endpoint-url that it says)\n")?;
+        }
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -1,7 +1,13 @@
 //! `bucket destroy`.
 
+use aws_sdk_kms::config::interceptors::BeforeTransmitInterceptorContextRef;
+use aws_sdk_kms::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_kms::error::BoxError;
 use aws_sdk_kms::types::KeyState;
+use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::ServerSideEncryption;
+use strongroom::provision::destroy::DestroyError;
+use strongroom::provision::{BackEnd, Clients, Patience, Wanted, destroy as destroying};
 
 use super::place::{Place, Said};
 
@@ -125,4 +131,57 @@ async fn key_with_another_name_or_of_somebody_else_is_never_deleted() {
     kms.delete_alias().alias_name("alias/other").send().await.unwrap();
     kms.untag_resource().key_id(&arn).tag_keys("managed-by").send().await.unwrap();
     refused(&mut place, &arn, &["was not made by strongroom"]).await;
+}
+
+/// Stores an object just when the key's deletion is asked for.
+#[derive(Debug)]
+struct Latecomer {
+    s3: aws_sdk_s3::Client,
+    key: String,
+}
+
+impl Intercept for Latecomer {
+    fn name(&self) -> &'static str {
+        "Latecomer"
+    }
+
+    fn read_before_transmit(
+        &self,
+        context: &BeforeTransmitInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let target = context.request().headers().get("x-amz-target").unwrap_or_default();
+        if target.ends_with("ScheduleKeyDeletion") {
+            let put = self.s3.put_object().bucket("strongroom").key("models/late").body(ByteStream::from_static(b"x"));
+            let put = put.server_side_encryption(ServerSideEncryption::AwsKms).ssekms_key_id(&self.key);
+            // The account is in another process: this thread may be waited for.
+            let stored = std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                runtime.block_on(put.send()).unwrap();
+            });
+            stored.join().unwrap();
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn write_that_comes_in_between_takes_the_deletion_back() {
+    let place = Place::embedded().await;
+    place.expect(0, &["apply"]);
+    let arn = place.json(0, &["outputs", "--format", "json"])["kms_key_arn"].as_str().unwrap().to_owned();
+    let s3 = place.s3().await;
+    // A client of its own: connections belong to the runtime that opened them.
+    let latecomer = Latecomer { s3: place.s3().await, key: arn.clone() };
+    let kms = place.kms().await.config().to_builder().interceptor(latecomer).build();
+    let kms = aws_sdk_kms::Client::from_conf(kms);
+    let clients = Clients { s3, kms, anonymous: None, patience: Patience::default() };
+
+    let wanted = Wanted::new("strongroom", "us-east-1", BackEnd::Embedded);
+    let error = destroying::destroy(&clients, &wanted).await.unwrap_err();
+
+    assert!(matches!(error, DestroyError::Appeared { .. }), "{error}");
+    assert!(error.to_string().contains("1 object version(s)") && error.to_string().contains("cancelled"), "{error}");
+    assert_eq!(state(&place, &arn).await, KeyState::Enabled);
 }

@@ -48,7 +48,7 @@ impl Place {
     /// A configuration and no data directory.
     pub(super) fn nothing(settings: &str) -> Self {
         let data = tempfile::tempdir().unwrap();
-        let storage = "storage = 'embedded'\nembedded_listen = '127.0.0.1:0'\n";
+        let storage = "storage = 'embedded'\nlisten = '127.0.0.1:0'\nembedded_listen = '127.0.0.1:0'\n";
         configure(&data, &format!("{storage}{settings}\n"));
         Self { data, environment: Vec::new(), program: None, outside: false }
     }
@@ -79,6 +79,11 @@ impl Place {
     /// Ends what runs on it.
     pub(super) fn stop(&mut self) {
         drop(self.program.take());
+    }
+
+    /// What the program that runs on it has said.
+    pub(super) fn log(&self) -> String {
+        self.program.as_ref().map(Guarded::log_tail).unwrap_or_default()
     }
 
     /// Runs `strongroom bucket …` to its end.
