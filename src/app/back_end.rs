@@ -13,7 +13,7 @@ use super::aws::{self, Common};
 use super::data_dir::{self, DataDir, DataDirError};
 use crate::config::{Config, Storage};
 pub use crate::provision::Outputs;
-use crate::provision::{self, BackEnd as Kind, Clients, KeyWish, Mode, Patience, ProvisionError, Wanted};
+use crate::provision::{self, BackEnd as Kind, Bare, Clients, KeyWish, Mode, Patience, ProvisionError, Wanted};
 use crate::store::Reach;
 
 /// Why there is no object store to talk to.
@@ -209,6 +209,7 @@ impl BackEnd {
             s3: self.provisioning.control_client(),
             kms: self.provisioning.kms_client(),
             anonymous: Some(self.provisioning.anonymous_client()),
+            bare: Some(self.bare(&self.provisioning)),
             patience: Patience::default(),
         }
     }
@@ -220,8 +221,13 @@ impl BackEnd {
             s3: self.common.control_client(),
             kms: self.common.kms_client(),
             anonymous: Some(self.common.anonymous_client()),
+            bare: Some(self.bare(&self.common)),
             patience: LOOKING,
         }
+    }
+
+    fn bare(&self, common: &Common) -> Bare {
+        Bare { connector: self.direct.clone(), credentials: common.credentials.clone() }
     }
 
     pub(super) fn reach_of_clients(&self) -> Reach {

@@ -2,17 +2,19 @@
 
 use aws_sdk_s3::operation::create_bucket::builders::CreateBucketFluentBuilder;
 use aws_sdk_s3::types::{
-    BlockedEncryptionTypes, BucketLifecycleConfiguration, BucketLocationConstraint, BucketVersioningStatus,
-    CreateBucketConfiguration, EncryptionType, ObjectOwnership, OwnershipControls, OwnershipControlsRule,
-    PublicAccessBlockConfiguration, ServerSideEncryptionByDefault, ServerSideEncryptionConfiguration,
-    ServerSideEncryptionRule, Tag, Tagging, VersioningConfiguration,
+    BlockedEncryptionTypes, BucketLifecycleConfiguration, BucketLocationConstraint, BucketLoggingStatus,
+    BucketVersioningStatus, CorsConfiguration, CreateBucketConfiguration, DefaultRetention, EncryptionType,
+    LoggingEnabled, ObjectLockConfiguration, ObjectLockEnabled, ObjectLockRetentionMode, ObjectLockRule,
+    ObjectOwnership, OwnershipControls, OwnershipControlsRule, PublicAccessBlockConfiguration,
+    ServerSideEncryptionByDefault, ServerSideEncryptionConfiguration, ServerSideEncryptionRule, Tag, Tagging,
+    VersioningConfiguration,
 };
 
 use super::Clients;
 use super::change::{Change, Step};
 use super::fault::{Fault, Meaning, call};
 use super::observe::DefaultEncryption;
-use super::spec::{BackEnd, BucketSpec};
+use super::spec::{BackEnd, BucketSpec, ObjectLock, Retention};
 
 /// The region whose name must not be sent: it is what a missing location means.
 const REGION_WITHOUT_NAME: &str = "us-east-1";
@@ -131,9 +133,11 @@ fn judge(spec: &BucketSpec, change: &Change, fault: Fault) -> Result<Applied, Ap
 async fn put(s3: &aws_sdk_s3::Client, spec: &BucketSpec, change: &Change) -> Result<(), Fault> {
     let (bucket, owner) = (spec.bucket.as_str(), spec.owner.clone());
     match change.step() {
-        Step::CreateBucket { .. } => {
+        Step::CreateBucket { object_lock, .. } => {
             let request = located(s3.create_bucket().bucket(bucket), &spec.region);
-            let request = request.object_ownership(ObjectOwnership::BucketOwnerEnforced);
+            let request = request
+                .object_ownership(ObjectOwnership::BucketOwnerEnforced)
+                .set_object_lock_enabled_for_bucket(object_lock.then_some(true));
             call("CreateBucket", request.send()).await.map(drop)
         }
         Step::BlockPublicAccess => {
@@ -178,6 +182,31 @@ async fn put(s3: &aws_sdk_s3::Client, spec: &BucketSpec, change: &Change) -> Res
                 .set_transition_default_minimum_object_size(lifecycle.transition_minimum.clone());
             call("PutBucketLifecycleConfiguration", request.set_expected_bucket_owner(owner).send()).await.map(drop)
         }
+        Step::LockObjects(lock) => {
+            let request = s3.put_object_lock_configuration().bucket(bucket);
+            let request = request.object_lock_configuration(default_retention(*lock));
+            call("PutObjectLockConfiguration", request.set_expected_bucket_owner(owner).send()).await.map(drop)
+        }
+        Step::LogAccess(log) => {
+            let target = LoggingEnabled::builder().target_bucket(&log.bucket).target_prefix(&log.prefix).build();
+            let status = BucketLoggingStatus::builder().logging_enabled(target.expect("bucket and prefix are set"));
+            let request = s3.put_bucket_logging().bucket(bucket).bucket_logging_status(status.build());
+            call("PutBucketLogging", request.set_expected_bucket_owner(owner).send()).await.map(drop)
+        }
+        Step::SendEvents(all) => {
+            let request = s3
+                .put_bucket_notification_configuration()
+                .bucket(bucket)
+                .notification_configuration(all.clone())
+                // The destinations of others are written back as they are, and get no test messages.
+                .skip_destination_validation(true);
+            call("PutBucketNotificationConfiguration", request.set_expected_bucket_owner(owner).send()).await.map(drop)
+        }
+        Step::AllowOrigins(rules) => {
+            let rules = CorsConfiguration::builder().set_cors_rules(Some(rules.clone())).build();
+            let request = s3.put_bucket_cors().bucket(bucket).cors_configuration(rules.expect("there are rules"));
+            call("PutBucketCors", request.set_expected_bucket_owner(owner).send()).await.map(drop)
+        }
         Step::TagBucket { all, .. } => {
             let tags = all
                 .iter()
@@ -201,6 +230,18 @@ fn located(request: CreateBucketFluentBuilder, region: &str) -> CreateBucketFlue
     }
     let location = BucketLocationConstraint::from(region);
     request.create_bucket_configuration(CreateBucketConfiguration::builder().location_constraint(location).build())
+}
+
+fn default_retention(lock: ObjectLock) -> ObjectLockConfiguration {
+    let mode = match lock.mode {
+        Retention::Governance => ObjectLockRetentionMode::Governance,
+        Retention::Compliance => ObjectLockRetentionMode::Compliance,
+    };
+    let retention = DefaultRetention::builder().mode(mode).days(lock.days).build();
+    ObjectLockConfiguration::builder()
+        .object_lock_enabled(ObjectLockEnabled::Enabled)
+        .rule(ObjectLockRule::builder().default_retention(retention).build())
+        .build()
 }
 
 fn default_encryption(wanted: &DefaultEncryption) -> ServerSideEncryptionConfiguration {
@@ -233,7 +274,7 @@ mod tests {
     }
 
     fn create() -> Change {
-        Change::new("ml", Step::CreateBucket { region: "eu-west-1".into() }, None)
+        Change::new("ml", Step::CreateBucket { region: "eu-west-1".into(), object_lock: false }, None)
     }
 
     #[test]

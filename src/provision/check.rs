@@ -3,6 +3,9 @@
 //! The one place outside `store` that puts objects, because these are the objects that nobody may put.
 //! A probe that gets through is deleted again, by its version, and names the statement that failed.
 
+mod bare;
+mod form;
+
 use std::time::Duration;
 
 use aws_sdk_s3::operation::put_object::PutObjectOutput;
@@ -16,10 +19,16 @@ use super::patience::Pauses;
 use super::policy::Sid;
 use super::spec::{BucketSpec, Profile};
 
+pub use self::bare::Bare;
+
 /// Where probes are written.
 pub const PROBE_PREFIX: &str = "probes/";
 
 const BODY: &[u8] = b"strongroom probe: nobody may write this";
+
+/// 32 zero bytes in base64, and their MD5: nothing is to be stored under them.
+const CUSTOMER_KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+const CUSTOMER_KEY_MD5: &str = "cLyPS3KoaSFGi/joRB3OUQ==";
 
 /// A write that must not get through as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +37,8 @@ enum Probe {
     OwnKeysOfS3,
     NamelessKey,
     ForeignKey,
+    DualLayer,
+    CustomerKey,
 }
 
 /// Tries the writes that the policy must refuse, and says what became of them.
@@ -37,15 +48,29 @@ enum Probe {
 pub async fn refusals(s3: &aws_sdk_s3::Client, spec: &BucketSpec, settling: Duration) -> Vec<Finding> {
     let mut pauses = Pauses::new(settling);
     let mut findings = Vec::new();
-    for probe in [Probe::Headerless, Probe::OwnKeysOfS3, Probe::NamelessKey, Probe::ForeignKey] {
-        findings.push(loop {
-            let finding = attempt(s3, spec, probe).await;
-            if finding.status != Status::Failed || !pauses.pause().await {
-                break finding;
-            }
-        });
+    for probe in Probe::ALL {
+        findings.push(insist(&mut pauses, || attempt(s3, spec, probe)).await);
     }
     findings
+}
+
+/// Tries what somebody could do with an old presigned URL, or with a form; as [`refusals`].
+pub async fn leaks(s3: &aws_sdk_s3::Client, bare: &Bare, spec: &BucketSpec, settling: Duration) -> Vec<Finding> {
+    let mut pauses = Pauses::new(settling);
+    vec![
+        insist(&mut pauses, || bare.stale_presigned(s3, spec)).await,
+        insist(&mut pauses, || bare.presigned_post(s3, spec)).await,
+    ]
+}
+
+/// Tries again, while there is time, what the policy may not yet refuse everywhere.
+async fn insist<F: Future<Output = Finding>>(pauses: &mut Pauses, attempt: impl Fn() -> F) -> Finding {
+    loop {
+        let finding = attempt().await;
+        if finding.status != Status::Failed || !pauses.pause().await {
+            return finding;
+        }
+    }
 }
 
 /// Tries a write without credentials; `anonymous` is a client that signs nothing.
@@ -169,6 +194,9 @@ fn probe_key() -> String {
 }
 
 impl Probe {
+    const ALL: [Self; 6] =
+        [Self::Headerless, Self::OwnKeysOfS3, Self::NamelessKey, Self::ForeignKey, Self::DualLayer, Self::CustomerKey];
+
     fn dress(self, request: PutObjectFluentBuilder, spec: &BucketSpec) -> PutObjectFluentBuilder {
         match self {
             Self::Headerless => request,
@@ -177,6 +205,13 @@ impl Probe {
             Self::ForeignKey => request
                 .server_side_encryption(ServerSideEncryption::AwsKms)
                 .ssekms_key_id(spec.key.sibling(&random_key_id()).as_str()),
+            Self::DualLayer => {
+                request.server_side_encryption(ServerSideEncryption::AwsKmsDsse).ssekms_key_id(spec.key.as_str())
+            }
+            Self::CustomerKey => request
+                .sse_customer_algorithm("AES256")
+                .sse_customer_key(CUSTOMER_KEY)
+                .sse_customer_key_md5(CUSTOMER_KEY_MD5),
         }
     }
 
@@ -186,6 +221,8 @@ impl Probe {
             Self::OwnKeysOfS3 => ClaimId::WrongAlgorithmRefused,
             Self::NamelessKey => ClaimId::NamelessKeyRefused,
             Self::ForeignKey => ClaimId::ForeignKeyRefused,
+            Self::DualLayer => ClaimId::DualLayerRefused,
+            Self::CustomerKey => ClaimId::CustomerKeyWriteRefused,
         }
     }
 
@@ -193,8 +230,11 @@ impl Probe {
     fn statement(self, profile: Profile) -> Sid {
         match (self, profile) {
             (Self::Headerless, Profile::Explicit) => Sid::DenyMissingSseHeader,
-            (Self::OwnKeysOfS3, Profile::Explicit) => Sid::DenyWrongSseAlgorithm,
-            (Self::Headerless | Self::OwnKeysOfS3, Profile::DefaultOk) => Sid::DenyWrongSseAlgorithmIfSent,
+            (Self::OwnKeysOfS3 | Self::DualLayer, Profile::Explicit) => Sid::DenyWrongSseAlgorithm,
+            (Self::Headerless | Self::OwnKeysOfS3 | Self::DualLayer, Profile::DefaultOk) => {
+                Sid::DenyWrongSseAlgorithmIfSent
+            }
+            (Self::CustomerKey, _) => Sid::DenySseC,
             (Self::NamelessKey | Self::ForeignKey, Profile::Explicit) => Sid::DenyWrongKmsKey,
             (Self::NamelessKey | Self::ForeignKey, Profile::DefaultOk) => Sid::DenyWrongKmsKeyIfSent,
         }

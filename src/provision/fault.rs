@@ -58,12 +58,14 @@ pub(super) enum BucketMeaning {
 }
 
 /// Codes by which S3 says that a setting, or the thing itself, does not exist.
-const ABSENT: [&str; 8] = [
+const ABSENT: [&str; 10] = [
     "NoSuchPublicAccessBlockConfiguration",
     "OwnershipControlsNotFoundError",
     "ServerSideEncryptionConfigurationNotFoundError",
     "NoSuchBucketPolicy",
     "NoSuchLifecycleConfiguration",
+    "NoSuchCORSConfiguration",
+    "ObjectLockConfigurationNotFoundError",
     "NoSuchTagSet",
     "NoSuchTagSetError",
     "NotFoundException",

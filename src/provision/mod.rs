@@ -35,6 +35,7 @@ use serde::Serialize;
 use self::apply::{Applied, ApplyError, apply_bucket};
 use self::apply_key::KeyRun;
 pub use self::change::{Change, Difference, Kind, Step};
+pub use self::check::Bare;
 pub use self::fault::{Fault, Lost};
 pub use self::finding::{Apart, ClaimId, Effect, Finding, Status, apart};
 use self::key::{KeyFacts, ObservedKey, observe_key};
@@ -63,6 +64,8 @@ pub struct Clients {
     pub kms: aws_sdk_kms::Client,
     /// S3 without any credentials (`allow_no_auth`), for the probes of somebody unknown; `None`: they are left out.
     pub anonymous: Option<aws_sdk_s3::Client>,
+    /// For the probes that the SDK does not send; `None`: they are left out.
+    pub bare: Option<Bare>,
     /// How long to wait for what AWS does in a while; two and a half minutes unless somebody needs an answer sooner.
     pub patience: Patience,
 }
@@ -235,6 +238,9 @@ pub async fn posture(clients: &Clients, wanted: &Wanted, spec: &BucketSpec) -> V
 /// Tries every write that must be refused: at start and on `bucket check`, never in the watch.
 pub async fn probe(clients: &Clients, spec: &BucketSpec, settling: Duration) -> Vec<Finding> {
     let mut findings = check::refusals(&clients.s3, spec, settling).await;
+    if let Some(bare) = &clients.bare {
+        findings.extend(check::leaks(&clients.s3, bare, spec, settling).await);
+    }
     if let Some(anonymous) = &clients.anonymous {
         findings.push(check::anonymous_write(&clients.s3, anonymous, spec).await);
     }

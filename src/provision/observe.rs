@@ -1,5 +1,7 @@
 //! What the account really holds, as values.
 
+mod options;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -11,6 +13,9 @@ use serde::Serialize;
 use super::compare::named_keys;
 use super::fault::{Fault, Meaning};
 use super::spec::{TAG_MANAGED_BY, TAG_MANAGED_BY_US};
+
+pub use self::options::{ObservedOptions, cors_rule};
+pub(super) use self::options::{same_cors, with_event_bridge};
 
 /// What one read told us; "we may not look" is not "it is not there".
 #[derive(Debug, Clone, PartialEq)]
@@ -37,6 +42,10 @@ pub enum Setting {
     Lifecycle,
     Tags,
     Contents,
+    ObjectLock,
+    AccessLog,
+    Notifications,
+    Cors,
     KeyTags,
     KeyDescription,
     KeyPolicy,
@@ -69,6 +78,8 @@ pub struct BucketSettings {
     pub lifecycle: Observed<Lifecycle>,
     /// Tags.
     pub tags: Observed<BTreeMap<String, String>>,
+    /// What only some buckets have.
+    pub options: ObservedOptions,
     /// Whether it holds any version of any object; only read when the tags do not say that the bucket is ours.
     pub occupied: Observed<bool>,
 }
@@ -147,6 +158,10 @@ impl Setting {
             Self::Lifecycle => "lifecycle rules",
             Self::Tags | Self::KeyTags => "tags",
             Self::Contents => "whether the bucket is empty",
+            Self::ObjectLock => "Object Lock",
+            Self::AccessLog => "access logs",
+            Self::Notifications => "event notifications",
+            Self::Cors => "CORS rules",
             Self::KeyDescription => "description",
             Self::KeyRotation => "rotation",
         }
@@ -168,6 +183,10 @@ impl Setting {
             Self::Lifecycle => "s3:GetLifecycleConfiguration",
             Self::Tags => "s3:GetBucketTagging",
             Self::Contents => "s3:ListBucketVersions",
+            Self::ObjectLock => "s3:GetBucketObjectLockConfiguration",
+            Self::AccessLog => "s3:GetBucketLogging",
+            Self::Notifications => "s3:GetBucketNotification",
+            Self::Cors => "s3:GetBucketCORS",
             Self::KeyTags => "kms:ListResourceTags",
             Self::KeyDescription => "kms:DescribeKey",
             Self::KeyPolicy => "kms:GetKeyPolicy",
@@ -209,6 +228,7 @@ impl BucketSettings {
             policy: Observed::Absent,
             lifecycle: Observed::Absent,
             tags: Observed::Absent,
+            options: ObservedOptions::default(),
             occupied: Observed::Known(false),
         }
     }
@@ -241,7 +261,7 @@ impl BucketSettings {
             Setting::Lifecycle => self.lifecycle = Observed::Unsupported,
             Setting::Tags => self.tags = Observed::Unsupported,
             Setting::Contents => self.occupied = Observed::Unsupported,
-            Setting::KeyTags | Setting::KeyDescription | Setting::KeyPolicy | Setting::KeyRotation => {}
+            option => self.options.mark_unsupported(option),
         }
     }
 }

@@ -214,7 +214,7 @@ pub fn bucket_policy(wanted: &Wanted, key: &KeyArn) -> Document {
             &objects,
             when([
                 ("StringEquals", AUTH_TYPE, one("REST-QUERY-STRING")),
-                ("NumericGreaterThan", "s3:signatureAge", one(wanted.max_signature_age_ms().to_string())),
+                ("NumericGreaterThan", "s3:signatureAge", one(wanted.max_signature_age().as_millis().to_string())),
             ]),
         ),
         deny_put(Sid::DenyPresignedPost, when([("StringEquals", AUTH_TYPE, one("POST"))])),

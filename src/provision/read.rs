@@ -4,12 +4,18 @@ use std::collections::BTreeMap;
 
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::RequestId;
-use aws_sdk_s3::types::{BucketVersioningStatus, EncryptionType, ObjectOwnership, ServerSideEncryption};
+use aws_sdk_s3::types::{
+    BucketVersioningStatus, CorsRule, EncryptionType, NotificationConfiguration, ObjectLockRetentionMode,
+    ObjectOwnership, ServerSideEncryption,
+};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 use super::Clients;
 use super::fault::{BucketMeaning, Fault, call};
-use super::observe::{BucketSettings, DefaultEncryption, Lifecycle, Observed, ObservedBucket, PublicAccess};
+use super::observe::{
+    BucketSettings, DefaultEncryption, Lifecycle, Observed, ObservedBucket, ObservedOptions, PublicAccess,
+};
+use super::spec::{AccessLog, ObjectLock, Options, Retention};
 
 /// Why the bucket cannot be worked with at all.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -47,7 +53,7 @@ pub enum BucketRefused {
     },
 }
 
-/// Reads everything about a bucket, `owner` being the account that must own it.
+/// Reads everything about a bucket, `owner` being the account that must own it; of the options only those that are on.
 ///
 /// # Errors
 /// Only when the bucket itself cannot be worked with; a setting that cannot be read is an observation.
@@ -56,6 +62,7 @@ pub async fn observe_bucket(
     bucket: &str,
     region: &str,
     owner: Option<&str>,
+    options: &Options,
 ) -> Result<ObservedBucket, BucketRefused> {
     let owner = owner.map(str::to_owned);
     let Clients { s3, patience, .. } = clients;
@@ -84,7 +91,7 @@ pub async fn observe_bucket(
         }
     }
     let read = Read { clients, bucket, owner };
-    let (public_access, ownership, encryption, versioning, policy, lifecycle, tags) = tokio::join!(
+    let (public_access, ownership, encryption, versioning, policy, lifecycle, tags, options) = tokio::join!(
         read.public_access(),
         read.ownership(),
         read.encryption(),
@@ -92,6 +99,7 @@ pub async fn observe_bucket(
         read.policy(),
         read.lifecycle(),
         read.tags(),
+        read.options(options),
     );
     let mut settings = BucketSettings {
         public_access,
@@ -101,6 +109,7 @@ pub async fn observe_bucket(
         policy,
         lifecycle,
         tags,
+        options,
         occupied: Observed::Known(true),
     };
     if !settings.marked_ours() {
@@ -108,6 +117,9 @@ pub async fn observe_bucket(
     }
     Ok(ObservedBucket::Present(Box::new(settings)))
 }
+
+/// As S3 counts the years of a retention.
+const DAYS_OF_A_YEAR: i32 = 365;
 
 /// One bucket being read.
 struct Read<'a> {
@@ -212,6 +224,80 @@ impl Read<'_> {
             let tags = found.tag_set().iter().map(|tag| (tag.key().to_owned(), tag.value().to_owned()));
             Some(tags.collect())
         }))
+    }
+
+    async fn options(&self, wanted: &Options) -> ObservedOptions {
+        let mut seen = ObservedOptions::default();
+        if wanted.object_lock.is_some() {
+            seen.object_lock = self.object_lock().await;
+        }
+        if wanted.access_log.is_some() {
+            seen.access_log = self.access_log().await;
+        }
+        if wanted.event_bridge {
+            seen.notifications = self.notifications().await;
+        }
+        if !wanted.cors_origins.is_empty() {
+            seen.cors = self.cors().await;
+        }
+        seen
+    }
+
+    async fn object_lock(&self) -> Observed<Option<ObjectLock>> {
+        let request = self
+            .clients
+            .s3
+            .get_object_lock_configuration()
+            .bucket(self.bucket)
+            .set_expected_bucket_owner(self.owner.clone());
+        Observed::from_read(self.ask("GetObjectLockConfiguration", || request.clone().send()).await.map(|found| {
+            let lock = found.object_lock_configuration()?;
+            lock.object_lock_enabled()?;
+            Some(lock.rule().and_then(|rule| rule.default_retention()).and_then(|retention| {
+                let days = retention.days().or_else(|| Some(retention.years()?.saturating_mul(DAYS_OF_A_YEAR)))?;
+                let mode = match retention.mode()? {
+                    ObjectLockRetentionMode::Compliance => Retention::Compliance,
+                    _ => Retention::Governance,
+                };
+                Some(ObjectLock { mode, days })
+            }))
+        }))
+    }
+
+    async fn access_log(&self) -> Observed<AccessLog> {
+        let request =
+            self.clients.s3.get_bucket_logging().bucket(self.bucket).set_expected_bucket_owner(self.owner.clone());
+        Observed::from_read(self.ask("GetBucketLogging", || request.clone().send()).await.map(|found| {
+            found.logging_enabled().map(|logging| AccessLog {
+                bucket: logging.target_bucket().to_owned(),
+                prefix: logging.target_prefix().to_owned(),
+            })
+        }))
+    }
+
+    async fn notifications(&self) -> Observed<NotificationConfiguration> {
+        let request = self
+            .clients
+            .s3
+            .get_bucket_notification_configuration()
+            .bucket(self.bucket)
+            .set_expected_bucket_owner(self.owner.clone());
+        Observed::from_read(self.ask("GetBucketNotificationConfiguration", || request.clone().send()).await.map(
+            |found| {
+                let all = NotificationConfiguration::builder()
+                    .set_topic_configurations(found.topic_configurations)
+                    .set_queue_configurations(found.queue_configurations)
+                    .set_lambda_function_configurations(found.lambda_function_configurations)
+                    .set_event_bridge_configuration(found.event_bridge_configuration);
+                Some(all.build())
+            },
+        ))
+    }
+
+    async fn cors(&self) -> Observed<Vec<CorsRule>> {
+        let request =
+            self.clients.s3.get_bucket_cors().bucket(self.bucket).set_expected_bucket_owner(self.owner.clone());
+        Observed::from_read(self.ask("GetBucketCors", || request.clone().send()).await.map(|found| found.cors_rules))
     }
 
     async fn occupied(&self) -> Observed<bool> {

@@ -1,5 +1,7 @@
 //! The posture: what was observed, held against what is claimed.
 
+mod options;
+
 use aws_sdk_s3::types::{BucketVersioningStatus, ObjectOwnership};
 
 use super::compare::{Comparison, compare, same_meaning};
@@ -8,7 +10,7 @@ use super::key::{KeyFacts, ObservedKey};
 use super::observe::{BucketSettings, Observed, ObservedBucket, PublicAccess};
 use super::plan::{aborts_uploads_after, wanted_encryption};
 use super::policy::Sid;
-use super::spec::{ABORT_UPLOADS_AFTER_DAYS, BucketSpec, KeySpec, LIFECYCLE_RULE_ID};
+use super::spec::{ABORT_UPLOADS_AFTER_DAYS, BucketSpec, KeySpec, LIFECYCLE_RULE_ID, Options};
 
 const UNSUPPORTED: &str = "the back end has no such setting";
 const UNSET: &str = "not set";
@@ -20,7 +22,8 @@ pub fn verify(key_spec: &KeySpec, spec: &BucketSpec, key: &ObservedKey, bucket: 
     let mut findings = verify_key(key_spec, spec, key);
     match bucket {
         ObservedBucket::Absent => findings.extend(
-            BUCKET_CLAIMS.iter().map(|claim| Finding::failed(*claim, "a bucket", "there is no bucket of this name")),
+            bucket_claims(&spec.options)
+                .map(|claim| Finding::failed(claim, "a bucket", "there is no bucket of this name")),
         ),
         ObservedBucket::Present(settings) => findings.extend(verify_bucket(spec, settings)),
     }
@@ -28,13 +31,14 @@ pub fn verify(key_spec: &KeySpec, spec: &BucketSpec, key: &ObservedKey, bucket: 
 }
 
 /// The claims about the bucket when it cannot be reached at all.
-pub(super) fn unreachable(reason: &str) -> Vec<Finding> {
-    BUCKET_CLAIMS.iter().map(|claim| Finding::not_verifiable(*claim, "a bucket that answers", reason)).collect()
+pub(super) fn unreachable(options: &Options, reason: &str) -> Vec<Finding> {
+    bucket_claims(options).map(|claim| Finding::not_verifiable(claim, "a bucket that answers", reason)).collect()
 }
 
 /// All claims of a look, when nobody looks.
-pub(super) fn unlooked() -> Vec<Finding> {
-    let all = [ClaimId::KeyUsable, ClaimId::KeyRotates, ClaimId::KeyPolicyLimits].into_iter().chain(BUCKET_CLAIMS);
+pub(super) fn unlooked(options: &Options) -> Vec<Finding> {
+    let key = [ClaimId::KeyUsable, ClaimId::KeyRotates, ClaimId::KeyPolicyLimits];
+    let all = key.into_iter().chain(bucket_claims(options));
     all.map(|claim| Finding::not_verifiable(claim, "a look", "not looked at: provisioning is off")).collect()
 }
 
@@ -51,6 +55,10 @@ const BUCKET_CLAIMS: [ClaimId; 11] = [
     ClaimId::CustomerKeysRefused,
     ClaimId::Tagged,
 ];
+
+fn bucket_claims(options: &Options) -> impl Iterator<Item = ClaimId> {
+    BUCKET_CLAIMS.into_iter().chain(options::claims(options))
+}
 
 fn verify_key(key_spec: &KeySpec, spec: &BucketSpec, key: &ObservedKey) -> Vec<Finding> {
     let usable = format!("{}, enabled", spec.key);
@@ -141,6 +149,7 @@ fn verify_bucket(spec: &BucketSpec, bucket: &BucketSettings) -> Vec<Finding> {
         }),
     ];
     findings.extend(verify_policy(spec, bucket));
+    findings.extend(options::verify(&spec.options, bucket));
     findings
 }
 
@@ -175,7 +184,7 @@ fn verify_policy(spec: &BucketSpec, bucket: &BucketSettings) -> Vec<Finding> {
             (comparison.allows.is_empty(), told)
         })
     };
-    vec![
+    let mut findings = vec![
         in_force(ClaimId::TlsOnly, &[Sid::DenyInsecureTransport, Sid::DenyOutdatedTls]),
         in_force(
             ClaimId::EncryptionEnforced,
@@ -190,7 +199,14 @@ fn verify_policy(spec: &BucketSpec, bucket: &BucketSettings) -> Vec<Finding> {
         in_force(ClaimId::PresignedBounded, &[Sid::DenyStalePresigned, Sid::DenyPresignedPost]),
         grants_nothing,
         customer_keys(spec, bucket, &compared),
-    ]
+    ];
+    if spec.options.perimeter {
+        findings.push(in_force(ClaimId::PerimeterClosed, &[Sid::DenyOutsidePerimeter, Sid::DenyConfigByOthers]));
+    }
+    if spec.options.vpc_endpoint.is_some() {
+        findings.push(in_force(ClaimId::VpcEndpointOnly, &[Sid::DenyOutsideVpce]));
+    }
+    findings
 }
 
 /// Refused by the bucket's encryption setting, or at least by its policy.
@@ -234,7 +250,7 @@ mod tests {
     use crate::provision::finding::{Effect, Status};
     use crate::provision::key::Rotation;
     use crate::provision::observe::{DefaultEncryption, Lifecycle};
-    use crate::provision::plan::tests::{in_order, spec};
+    use crate::provision::plan::tests::{all_options, in_order, spec, with_options};
     use crate::provision::policy::delegating_key_policy;
     use crate::provision::spec::{BackEnd, KEY_DESCRIPTION, Wanted};
     use aws_sdk_kms::types::KeyState;
@@ -334,6 +350,31 @@ mod tests {
         for claim in [ClaimId::Versioned, ClaimId::PublicAccessBlocked, ClaimId::DefaultEncryption] {
             assert!(failed.contains(&claim) && claim.effect() == Effect::Blocking);
         }
+    }
+
+    #[test]
+    fn claim_of_an_option_exists_only_while_it_is_on() {
+        let on = with_options(all_options());
+        let findings = verify_bucket(&on, &in_order(&on));
+        assert_eq!(standing(&findings, Status::Failed), []);
+        assert_eq!(findings.len(), 11 + 7);
+        let bare = verify_bucket(&on, &in_order(&spec()));
+        assert_eq!(standing(&bare, Status::Failed), options::claims(&on.options));
+        let gone = verify(&key_spec(), &on, &ObservedKey::Present(Box::new(key())), &ObservedBucket::Absent);
+        assert_eq!(gone.len(), 3 + 11 + 7);
+    }
+
+    #[test]
+    fn cors_rule_of_somebody_else_that_lets_others_in_fails_the_claim() {
+        let on = with_options(all_options());
+        let mut bucket = in_order(&on);
+        let Observed::Known(rules) = &mut bucket.options.cors else { panic!() };
+        let rule = aws_sdk_s3::types::CorsRule::builder().allowed_methods("GET").allowed_origins("*");
+        rules.push(rule.build().unwrap());
+        let findings = verify_bucket(&on, &bucket);
+        assert_eq!(standing(&findings, Status::Failed), [ClaimId::CorsExact]);
+        let told = findings.iter().find(|finding| finding.claim == ClaimId::CorsExact).unwrap();
+        assert_eq!(told.observed, "also allowed: *; remove that CORS rule by hand");
     }
 
     #[test]

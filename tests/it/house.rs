@@ -29,7 +29,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("ssekms_key_id(", &["src/store/encryption.rs", "src/provision/check.rs"]),
     ("std::env", &["src/config.rs"]),
     ("from_conf(", &["src/app/aws.rs"]),
-    ("presigned(", &["src/store/presign.rs", "src/store/canary.rs"]),
+    ("presigned(", &["src/store/presign.rs", "src/store/canary.rs", "src/provision/check/bare.rs"]),
 ];
 
 /// Folders whose files are no modules of ours.

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use aws_sdk_kms::types::KeyState;
-use aws_sdk_s3::config::{BehaviorVersion, Region};
+use aws_sdk_s3::config::{BehaviorVersion, Region, SharedCredentialsProvider};
 use aws_sdk_s3::primitives::ByteStream;
 use strongroom::provision::apply::Applied;
 use strongroom::provision::apply_key::KeyRun;
@@ -16,7 +16,8 @@ use strongroom::provision::change::{Change, Step};
 use strongroom::provision::observe::Setting;
 use strongroom::provision::plan::Unplannable;
 use strongroom::provision::{
-    self, BackEnd, ClaimId, Clients, Finding, KeyArn, KeySpec, KeyWish, Mode, Patience, ProvisionError, Status, Wanted,
+    self, BackEnd, Bare, ClaimId, Clients, Finding, KeyArn, KeySpec, KeyWish, Mode, Patience, ProvisionError, Status,
+    Wanted,
 };
 
 use self::account::{Account, Death};
@@ -275,13 +276,18 @@ async fn bad_writes_are_refused_and_a_missing_policy_is_found_out() {
     let made = account.provision(&wanted("probed"), Mode::Create).await.unwrap();
 
     let refused = provision::probe(&clients, &made.spec, Duration::ZERO).await;
-    assert_eq!(refused.len(), 5);
-    assert_eq!(standing(&refused, Status::Passed).len(), 5, "{refused:#?}");
+    assert_eq!(refused.len(), 9);
+    assert_eq!(standing(&refused, Status::Passed).len(), 9, "{refused:#?}");
 
     clients.s3.delete_bucket_policy().bucket("probed").send().await.unwrap();
     let open = provision::probe(&clients, &made.spec, Duration::ZERO).await;
     let failed = standing(&open, Status::Failed);
-    for claim in [ClaimId::HeaderlessWriteRefused, ClaimId::WrongAlgorithmRefused, ClaimId::NamelessKeyRefused] {
+    for claim in [
+        ClaimId::HeaderlessWriteRefused,
+        ClaimId::WrongAlgorithmRefused,
+        ClaimId::NamelessKeyRefused,
+        ClaimId::StalePresignedRefused,
+    ] {
         assert!(failed.contains(&claim), "{claim}: {open:#?}");
     }
     assert!(standing(&open, Status::Passed).contains(&ClaimId::AnonymousWriteRefused), "{open:#?}");
@@ -337,5 +343,9 @@ fn clients_of(outside: &Outside) -> Clients {
         .allow_no_auth();
     anonymous.set_http_client(s3.config().http_client());
     let anonymous = Some(aws_sdk_s3::Client::from_conf(anonymous.build()));
-    Clients { s3, kms: outside.kms(), anonymous, patience: Patience::default() }
+    let bare = Some(Bare {
+        connector: outside.connector(),
+        credentials: SharedCredentialsProvider::new(outside.credentials()),
+    });
+    Clients { s3, kms: outside.kms(), anonymous, bare, patience: Patience::default() }
 }

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use aws_sdk_s3::types::{CorsRule, NotificationConfiguration};
+
 use crate::provision::observe::{DefaultEncryption, Lifecycle, Setting};
 use crate::provision::policy::Sid;
-use crate::provision::spec::KeyArn;
+use crate::provision::spec::{AccessLog, KeyArn, ObjectLock};
 
 /// One call, with all that it sends.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,6 +35,8 @@ pub enum Step {
     CreateBucket {
         /// Where.
         region: String,
+        /// Whether with Object Lock.
+        object_lock: bool,
     },
     /// Turn on all four public access blocks.
     BlockPublicAccess,
@@ -42,6 +46,8 @@ pub enum Step {
     EncryptByDefault(DefaultEncryption),
     /// Keep every version.
     EnableVersioning,
+    /// Keep every new version for a time; can never be undone.
+    LockObjects(ObjectLock),
     /// Put our statements in force, keeping those of others.
     PutBucketPolicy {
         /// The whole text.
@@ -53,6 +59,12 @@ pub enum Step {
     },
     /// Set the lifecycle rules.
     PutLifecycle(Lifecycle),
+    /// Deliver access logs; the policy of the bucket that they go to is its owner's.
+    LogAccess(AccessLog),
+    /// Send events to EventBridge, keeping the notifications of others.
+    SendEvents(NotificationConfiguration),
+    /// Set the CORS rules, ours and others'.
+    AllowOrigins(Vec<CorsRule>),
     /// Set the bucket's tags.
     TagBucket {
         /// All of them, others' included: S3 knows only all tags at once.
@@ -76,6 +88,10 @@ impl Step {
             Self::EnableVersioning => Some(Setting::Versioning),
             Self::PutBucketPolicy { .. } => Some(Setting::Policy),
             Self::PutLifecycle(_) => Some(Setting::Lifecycle),
+            Self::LockObjects(_) => Some(Setting::ObjectLock),
+            Self::LogAccess(_) => Some(Setting::AccessLog),
+            Self::SendEvents(_) => Some(Setting::Notifications),
+            Self::AllowOrigins(_) => Some(Setting::Cors),
             Self::TagBucket { .. } => Some(Setting::Tags),
         }
     }
@@ -88,13 +104,21 @@ impl Step {
             Self::DescribeKey => "kms:UpdateKeyDescription",
             Self::PutKeyPolicy => "kms:PutKeyPolicy",
             Self::EnableKeyRotation { .. } => "kms:EnableKeyRotation",
-            Self::CreateBucket { .. } => "s3:CreateBucket, s3:PutBucketOwnershipControls",
+            Self::CreateBucket { object_lock: false, .. } => "s3:CreateBucket, s3:PutBucketOwnershipControls",
+            Self::CreateBucket { object_lock: true, .. } => {
+                "s3:CreateBucket, s3:PutBucketOwnershipControls, s3:PutBucketObjectLockConfiguration, \
+                 s3:PutBucketVersioning"
+            }
             Self::BlockPublicAccess => "s3:PutBucketPublicAccessBlock",
             Self::EnforceOwnership => "s3:PutBucketOwnershipControls",
             Self::EncryptByDefault(_) => "s3:PutEncryptionConfiguration",
             Self::EnableVersioning => "s3:PutBucketVersioning",
             Self::PutBucketPolicy { .. } => "s3:PutBucketPolicy",
             Self::PutLifecycle(_) => "s3:PutLifecycleConfiguration",
+            Self::LockObjects(_) => "s3:PutBucketObjectLockConfiguration",
+            Self::LogAccess(_) => "s3:PutBucketLogging",
+            Self::SendEvents(_) => "s3:PutBucketNotification",
+            Self::AllowOrigins(_) => "s3:PutBucketCORS",
             Self::TagBucket { .. } => "s3:PutBucketTagging",
         }
     }

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::{Change, Step};
-use crate::provision::observe::PublicAccess;
+use crate::provision::observe::{Lifecycle, PublicAccess};
+use crate::provision::plan::describe;
 use crate::provision::policy::Sid;
-use crate::provision::spec::{ABORT_UPLOADS_AFTER_DAYS, KEY_DESCRIPTION};
+use crate::provision::spec::{CORS_RULE_ID, KEY_DESCRIPTION, LIFECYCLE_RULE_ID, TIERING_RULE_ID};
 
 impl Change {
     /// What will be set.
@@ -19,7 +20,12 @@ impl Change {
             Step::DescribeKey => format!("\"{KEY_DESCRIPTION}\""),
             Step::PutKeyPolicy => "only the runtime principals use it, only through S3".to_owned(),
             Step::EnableKeyRotation { days } => format!("every {days} days"),
-            Step::CreateBucket { region } => format!("in {region}, owned by its account alone"),
+            Step::CreateBucket { region, object_lock } => {
+                format!(
+                    "in {region}, owned by its account alone{}",
+                    if *object_lock { ", with Object Lock" } else { "" }
+                )
+            }
             Step::BlockPublicAccess => PublicAccess::BLOCKED.to_string(),
             Step::EnforceOwnership => "BucketOwnerEnforced".to_owned(),
             Step::EncryptByDefault(wanted) => wanted.in_full(),
@@ -29,8 +35,23 @@ impl Change {
                 format!("{}{}", names.join(", "), kept_too(*kept, "statement"))
             }
             Step::PutLifecycle(lifecycle) => {
-                let kept = lifecycle.rules.len().saturating_sub(1);
-                format!("abort unfinished uploads after {ABORT_UPLOADS_AFTER_DAYS} days{}", kept_too(kept, "rule"))
+                let (ours, kept) = split(lifecycle);
+                format!("{ours}{}", kept_too(kept, "rule"))
+            }
+            Step::LockObjects(lock) => format!("{lock}; can never be turned off"),
+            Step::LogAccess(log) => {
+                format!("{log}; the policy of {} must allow logging.s3.amazonaws.com, and is not touched", log.bucket)
+            }
+            Step::SendEvents(all) => {
+                let kept = all.topic_configurations().len()
+                    + all.queue_configurations().len()
+                    + all.lambda_function_configurations().len();
+                format!("EventBridge{}", kept_too(kept, "notification"))
+            }
+            Step::AllowOrigins(rules) => {
+                let ours = rules.iter().find(|rule| rule.id() == Some(CORS_RULE_ID));
+                let origins = ours.map(|rule| rule.allowed_origins().join(", ")).unwrap_or_default();
+                format!("{origins}{}", kept_too(rules.len().saturating_sub(1), "rule"))
             }
         }
     }
@@ -57,6 +78,10 @@ impl Change {
                 "Writes under other keys, plain HTTP and old presigned URLs would be accepted."
             }
             Step::PutLifecycle(_) => "Unfinished uploads would be stored, and paid for, for ever.",
+            Step::LockObjects(_) => "Whoever may delete versions could delete a model before its time.",
+            Step::LogAccess(_) => "Nobody could tell later who read or wrote what.",
+            Step::SendEvents(_) => "Whoever waits for events of this bucket would wait in vain.",
+            Step::AllowOrigins(_) => "Browsers would refuse pages of these origins the use of presigned URLs.",
             Step::TagBucket { .. } => {
                 "Without its tags nobody knows whose bucket it is, and `create` no longer completes it."
             }
@@ -76,15 +101,17 @@ impl fmt::Display for Change {
             Step::DescribeKey => write!(f, "describe the key as \"{KEY_DESCRIPTION}\"")?,
             Step::PutKeyPolicy => f.write_str("let only the runtime principals use the key, and only through S3")?,
             Step::EnableKeyRotation { days } => write!(f, "rotate the key every {days} days")?,
-            Step::CreateBucket { region } => write!(f, "create bucket {} in {region}", self.bucket)?,
+            Step::CreateBucket { region, .. } => write!(f, "create bucket {} in {region}", self.bucket)?,
             Step::BlockPublicAccess => f.write_str("block public access, all four ways")?,
             Step::EnforceOwnership => f.write_str("make the bucket owner own every object (ACLs off)")?,
             Step::EncryptByDefault(_) => f.write_str("encrypt by default with SSE-KMS under our key, bucket key on")?,
             Step::EnableVersioning => f.write_str("enable versioning")?,
             Step::PutBucketPolicy { .. } => f.write_str("put our denials into the bucket policy")?,
-            Step::PutLifecycle(_) => {
-                write!(f, "abort unfinished multipart uploads after {ABORT_UPLOADS_AFTER_DAYS} days")?;
-            }
+            Step::PutLifecycle(lifecycle) => f.write_str(&split(lifecycle).0)?,
+            Step::LockObjects(lock) => write!(f, "lock new versions: {lock}")?,
+            Step::LogAccess(log) => write!(f, "deliver access logs {log}")?,
+            Step::SendEvents(_) => f.write_str("send events to EventBridge")?,
+            Step::AllowOrigins(_) => f.write_str("let pages of the named origins use presigned URLs (CORS)")?,
             Step::TagBucket { set, .. } => write!(f, "tag the bucket {}", listed(set))?,
         }
         self.was.as_ref().map_or(Ok(()), |was| write!(f, " (now: {was})"))
@@ -94,6 +121,13 @@ impl fmt::Display for Change {
 /// Tags as an operator reads them.
 pub(in crate::provision) fn listed(tags: &BTreeMap<String, String>) -> String {
     tags.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(", ")
+}
+
+/// What the rules of ours say, and how many others there are.
+fn split(lifecycle: &Lifecycle) -> (String, usize) {
+    let (ours, others): (Vec<_>, Vec<_>) =
+        lifecycle.rules.iter().partition(|rule| matches!(rule.id(), Some(LIFECYCLE_RULE_ID | TIERING_RULE_ID)));
+    (ours.into_iter().map(describe).collect::<Vec<_>>().join(", "), others.len())
 }
 
 fn kept_too(count: usize, what: &str) -> String {

@@ -3,17 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use crate::provision::iam::partition_of;
-use crate::provision::spec::{
-    ABORT_UPLOADS_AFTER_DAYS, BackEnd, BucketSpec, DELETION_WINDOW_DAYS, KEY_DESCRIPTION, KeyArn, KeySpec, KeyWish,
-    LIFECYCLE_RULE_ID, Options, Retention, Wanted,
-};
+use aws_sdk_s3::types::{AbortIncompleteMultipartUpload, LifecycleRule, TransitionStorageClass};
 
-const TIERING_RULE_ID: &str = "strongroom-intelligent-tiering";
-const CORS_HEADERS: [&str; 1] = ["*"];
-const CORS_METHODS: [&str; 3] = ["GET", "HEAD", "PUT"];
-const CORS_EXPOSED: [&str; 1] = ["ETag"];
-const CORS_MAX_AGE_SECONDS: i32 = 3600;
+use crate::provision::iam::partition_of;
+use crate::provision::observe::cors_rule;
+use crate::provision::plan::lifecycle_rules;
+use crate::provision::spec::{
+    BucketSpec, DELETION_WINDOW_DAYS, KEY_DESCRIPTION, KeyArn, KeySpec, KeyWish, Options, Retention, Wanted,
+};
 
 /// One resource.
 pub(super) struct Resource {
@@ -85,8 +82,6 @@ const VERSIONING: (&str, &str) = ("aws_s3_bucket_versioning", "versioning");
 
 /// Everything that `wanted` describes.
 pub(super) fn of(wanted: &Wanted) -> Vec<Resource> {
-    // What nobody can apply to is exported as what it stands for: the same bucket on AWS.
-    let wanted = &Wanted { back_end: BackEnd::Aws, ..wanted.clone() };
     let stand_in = StandIn::new(wanted);
     let key = KeySpec::new(wanted);
     let bucket = BucketSpec::new(wanted, stand_in.key.clone());
@@ -141,6 +136,7 @@ fn secure_bucket(stand_in: &StandIn, spec: &BucketSpec) -> Vec<Resource> {
         back_end: _,
         profile: _,
         owner: _,
+        max_signature_age: _,
         secure_transport: _,
     } = spec;
     let mut arguments = vec![("bucket", text(bucket))];
@@ -213,18 +209,29 @@ fn secure_bucket(stand_in: &StandIn, spec: &BucketSpec) -> Vec<Resource> {
 }
 
 fn lifecycle(options: &Options) -> Vec<Vec<Argument>> {
-    let rule = |id, does: Argument| {
-        vec![("id", text(id)), ("status", text("Enabled")), ("filter", Value::Block(Vec::new())), does]
+    let rule = |rule: &LifecycleRule| {
+        let mut arguments = vec![
+            ("id", text(rule.id().unwrap_or_default())),
+            ("status", text(rule.status().as_str())),
+            // The whole bucket.
+            ("filter", Value::Block(Vec::new())),
+        ];
+        let abort = rule.abort_incomplete_multipart_upload();
+        if let Some(days) = abort.and_then(AbortIncompleteMultipartUpload::days_after_initiation) {
+            let after = vec![("days_after_initiation", number(days))];
+            arguments.push(("abort_incomplete_multipart_upload", Value::Block(after)));
+        }
+        let tiers = rule.transitions().iter().map(|transition| {
+            let class = transition.storage_class().map(TransitionStorageClass::as_str).unwrap_or_default();
+            vec![("days", number(transition.days().unwrap_or_default())), ("storage_class", text(class))]
+        });
+        let blocks: Vec<_> = tiers.collect();
+        if !blocks.is_empty() {
+            arguments.push(("transition", Value::Blocks { plural: "transitions", blocks }));
+        }
+        arguments
     };
-    let days = number(ABORT_UPLOADS_AFTER_DAYS);
-    let abort = Value::Block(vec![("days_after_initiation", days)]);
-    let mut rules = vec![rule(LIFECYCLE_RULE_ID, ("abort_incomplete_multipart_upload", abort))];
-    if options.intelligent_tiering {
-        let tier = vec![("days", number(0)), ("storage_class", text("INTELLIGENT_TIERING"))];
-        let transition = Value::Blocks { plural: "transitions", blocks: vec![tier] };
-        rules.push(rule(TIERING_RULE_ID, ("transition", transition)));
-    }
-    rules
+    lifecycle_rules(options).iter().map(rule).collect()
 }
 
 fn optional(options: &Options) -> Vec<Resource> {
@@ -265,12 +272,14 @@ fn optional(options: &Options) -> Vec<Resource> {
         resources.push(on_bucket("aws_s3_bucket_notification", "aws:s3:BucketNotification", "notification", events));
     }
     if !cors_origins.is_empty() {
+        let rule = cors_rule(cors_origins);
         let rule = vec![
-            ("allowed_headers", texts(CORS_HEADERS)),
-            ("allowed_methods", texts(CORS_METHODS)),
-            ("allowed_origins", texts(cors_origins)),
-            ("expose_headers", texts(CORS_EXPOSED)),
-            ("max_age_seconds", number(CORS_MAX_AGE_SECONDS)),
+            ("id", text(rule.id().unwrap_or_default())),
+            ("allowed_headers", texts(rule.allowed_headers())),
+            ("allowed_methods", texts(rule.allowed_methods())),
+            ("allowed_origins", texts(rule.allowed_origins())),
+            ("expose_headers", texts(rule.expose_headers())),
+            ("max_age_seconds", number(rule.max_age_seconds().unwrap_or_default())),
         ];
         let rules = Value::Blocks { plural: "corsRules", blocks: vec![rule] };
         let rules = vec![("cors_rule", rules)];

@@ -1,18 +1,13 @@
 //! The changes to the bucket.
 
-use aws_sdk_s3::types::{
-    AbortIncompleteMultipartUpload, BucketVersioningStatus, ExpirationStatus, LifecycleRule, LifecycleRuleFilter,
-    ObjectOwnership, ServerSideEncryption,
-};
+use aws_sdk_s3::types::{BucketVersioningStatus, ObjectOwnership, ServerSideEncryption};
 
 use super::{MAX_POLICY_BYTES, Plan, Planner, Standing, Unplannable, refuse_downgrade};
 use crate::provision::change::{Change, Step};
 use crate::provision::compare::{Comparison, compare, merged};
-use crate::provision::observe::{
-    BucketSettings, DefaultEncryption, Lifecycle, Observed, ObservedBucket, PublicAccess, Setting,
-};
+use crate::provision::observe::{BucketSettings, DefaultEncryption, Observed, ObservedBucket, PublicAccess, Setting};
 use crate::provision::policy::{Sid, Statement};
-use crate::provision::spec::{ABORT_UPLOADS_AFTER_DAYS, BucketSpec, LIFECYCLE_RULE_ID, Mode};
+use crate::provision::spec::{BucketSpec, Mode};
 
 /// What brings the bucket to what is wanted.
 ///
@@ -27,7 +22,8 @@ pub fn plan_bucket(want: &BucketSpec, have: &ObservedBucket, mode: Mode) -> Resu
     let settings = match have {
         ObservedBucket::Present(settings) => &**settings,
         ObservedBucket::Absent if mode.changes() => {
-            planner.take(Step::CreateBucket { region: want.region.clone() });
+            let object_lock = want.options.object_lock.is_some();
+            planner.take(Step::CreateBucket { region: want.region.clone(), object_lock });
             unset = BucketSettings::unset();
             &unset
         }
@@ -50,9 +46,10 @@ pub fn plan_bucket(want: &BucketSpec, have: &ObservedBucket, mode: Mode) -> Resu
         other => Standing::Different(other.to_string()),
     };
     planner.settle(&settings.versioning, enabled, Step::EnableVersioning);
+    planner.settle_object_lock(&want.options, &settings.options);
     planner.settle_policy(want, settings)?;
-    let rules = with_our_rule(settings.lifecycle.known());
-    planner.settle(&settings.lifecycle, lifecycle, Step::PutLifecycle(rules));
+    planner.settle_lifecycle(&want.options, &settings.lifecycle);
+    planner.settle_options(&want.options, &settings.options);
     planner.settle_tags(&want.tags, &settings.tags, |set| {
         let mut all = settings.tags.known().cloned().unwrap_or_default();
         all.extend(set.clone());
@@ -69,21 +66,6 @@ pub(in crate::provision) fn wanted_encryption(want: &BucketSpec) -> DefaultEncry
         bucket_key: true,
         sse_c_blocked: want.block_sse_c,
     }
-}
-
-/// Days after which our lifecycle rule aborts unfinished uploads of the whole bucket; `None` when it does not.
-pub(in crate::provision) fn aborts_uploads_after(rule: &LifecycleRule) -> Option<i32> {
-    #[expect(deprecated, reason = "old back ends still answer with the prefix outside the filter")]
-    let prefix = rule.prefix().or_else(|| rule.filter().and_then(LifecycleRuleFilter::prefix)).unwrap_or_default();
-    let narrowed = rule.filter().is_some_and(|filter| {
-        filter.tag().is_some()
-            || filter.and().is_some()
-            || filter.object_size_greater_than().is_some()
-            || filter.object_size_less_than().is_some()
-    });
-    let all = prefix.is_empty() && !narrowed && *rule.status() == ExpirationStatus::Enabled;
-    let days = rule.abort_incomplete_multipart_upload().and_then(AbortIncompleteMultipartUpload::days_after_initiation);
-    days.filter(|_| all)
 }
 
 impl Planner<'_> {
@@ -169,46 +151,47 @@ fn told(comparison: &Comparison) -> String {
     told.join("; ")
 }
 
-fn lifecycle(have: &Lifecycle) -> Standing {
-    match have.rules.iter().find(|rule| rule.id() == Some(LIFECYCLE_RULE_ID)) {
-        None => Standing::Unset,
-        Some(rule) => match aborts_uploads_after(rule) {
-            Some(ABORT_UPLOADS_AFTER_DAYS) => Standing::InOrder,
-            Some(days) => Standing::Different(format!("after {days} days")),
-            None => Standing::Different("our rule is off, or covers only a part".to_owned()),
-        },
-    }
-}
-
-fn with_our_rule(have: Option<&Lifecycle>) -> Lifecycle {
-    let ours = LifecycleRule::builder()
-        .id(LIFECYCLE_RULE_ID)
-        .status(ExpirationStatus::Enabled)
-        .filter(LifecycleRuleFilter::builder().prefix("").build())
-        .abort_incomplete_multipart_upload(
-            AbortIncompleteMultipartUpload::builder().days_after_initiation(ABORT_UPLOADS_AFTER_DAYS).build(),
-        )
-        .build()
-        .expect("status is set");
-    let others = have.into_iter().flat_map(|lifecycle| &lifecycle.rules);
-    let others = others.filter(|rule| rule.id() != Some(LIFECYCLE_RULE_ID)).cloned();
-    Lifecycle {
-        rules: others.chain([ours]).collect(),
-        transition_minimum: have.and_then(|lifecycle| lifecycle.transition_minimum.clone()),
-    }
-}
-
 #[cfg(test)]
 pub(in crate::provision) mod tests {
     use std::collections::BTreeMap;
 
+    use aws_sdk_s3::types::{ExpirationStatus, LifecycleRule};
+
     use super::*;
     use crate::provision::change::Kind;
-    use crate::provision::spec::{BackEnd, SPEC_VERSION, TAG_MANAGED_BY, TAG_SPEC_VERSION, Wanted};
+    use crate::provision::observe::{Lifecycle, ObservedOptions, cors_rule, with_event_bridge};
+    use crate::provision::plan::lifecycle_rules;
+    use crate::provision::spec::{
+        AccessLog, BackEnd, LIFECYCLE_RULE_ID, ObjectLock, Options, Retention, SPEC_VERSION, TAG_MANAGED_BY,
+        TAG_SPEC_VERSION, Wanted,
+    };
 
     pub(in crate::provision) fn spec() -> BucketSpec {
+        with_options(Options::default())
+    }
+
+    pub(in crate::provision) fn with_options(options: Options) -> BucketSpec {
         let key = "arn:aws:kms:eu-west-1:123456789012:key/1".parse().unwrap();
-        BucketSpec::new(&Wanted::new("ml", "eu-west-1", BackEnd::Aws), key)
+        let role = |name: &str| vec![format!("arn:aws:iam::123456789012:role/{name}")];
+        let wanted = Wanted::new("ml", "eu-west-1", BackEnd::Aws);
+        let wanted = Wanted { options, runtime_principals: role("run"), administrators: role("admin"), ..wanted };
+        BucketSpec::new(&wanted, key)
+    }
+
+    pub(in crate::provision) fn all_options() -> Options {
+        Options {
+            perimeter: true,
+            vpc_endpoint: Some("vpce-1".to_owned()),
+            object_lock: Some(ObjectLock { mode: Retention::Governance, days: 30 }),
+            access_log: Some(AccessLog { bucket: "logs".to_owned(), prefix: "ml/".to_owned() }),
+            event_bridge: true,
+            cors_origins: vec!["https://models.example".to_owned()],
+            intelligent_tiering: true,
+        }
+    }
+
+    fn our_rules() -> Lifecycle {
+        Lifecycle { rules: lifecycle_rules(&Options::default()), transition_minimum: None }
     }
 
     /// A bucket exactly as `spec` wants it.
@@ -219,8 +202,17 @@ pub(in crate::provision) mod tests {
             encryption: Observed::Known(wanted_encryption(spec)),
             versioning: Observed::Known(BucketVersioningStatus::Enabled),
             policy: Observed::Known(spec.policy.render()),
-            lifecycle: Observed::Known(with_our_rule(None)),
+            lifecycle: Observed::Known(Lifecycle { rules: lifecycle_rules(&spec.options), transition_minimum: None }),
             tags: Observed::Known(spec.tags.clone()),
+            options: ObservedOptions {
+                object_lock: Observed::Known(spec.options.object_lock),
+                access_log: spec.options.access_log.clone().map_or(Observed::Absent, Observed::Known),
+                notifications: match spec.options.event_bridge {
+                    true => Observed::Known(with_event_bridge(None)),
+                    false => Observed::Absent,
+                },
+                cors: Observed::Known(vec![cors_rule(&spec.options.cors_origins)]),
+            },
             occupied: Observed::Known(true),
         }
     }
@@ -299,7 +291,7 @@ pub(in crate::provision) mod tests {
             Setting::Lifecycle,
             |b| b.lifecycle = Observed::Absent,
             |b| {
-                let mut rules = with_our_rule(None);
+                let mut rules = our_rules();
                 rules.rules[0].status = ExpirationStatus::Disabled;
                 b.lifecycle = Observed::Known(rules);
             },
@@ -502,18 +494,6 @@ pub(in crate::provision) mod tests {
     fn policy_that_would_lock_us_out_is_never_put() {
         let spec = BucketSpec { secure_transport: false, ..spec() };
         assert_eq!(plan_bucket(&spec, &ObservedBucket::Absent, Mode::Create), Err(Unplannable::PlainHttp));
-    }
-
-    #[test]
-    fn lifecycle_rule_counts_only_when_it_covers_the_whole_bucket() {
-        let rule = &with_our_rule(None).rules[0];
-        assert_eq!(aborts_uploads_after(rule), Some(7));
-        let mut narrow = rule.clone();
-        narrow.filter = Some(LifecycleRuleFilter::builder().prefix("models/").build());
-        assert_eq!(aborts_uploads_after(&narrow), None);
-        let mut bare = rule.clone();
-        bare.filter = None;
-        assert_eq!(aborts_uploads_after(&bare), Some(7));
     }
 
     #[test]

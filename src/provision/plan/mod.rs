@@ -5,6 +5,8 @@
 
 mod bucket;
 mod key;
+mod lifecycle;
+mod options;
 
 use std::collections::BTreeMap;
 
@@ -16,8 +18,10 @@ use super::spec::{KeyArn, Mode, SPEC_VERSION, TAG_MANAGED_BY, TAG_MANAGED_BY_US,
 pub use self::bucket::plan_bucket;
 #[cfg(test)]
 pub(super) use self::bucket::tests;
-pub(super) use self::bucket::{aborts_uploads_after, wanted_encryption};
+pub(super) use self::bucket::wanted_encryption;
 pub use self::key::plan_key;
+pub use self::lifecycle::lifecycle_rules;
+pub(super) use self::lifecycle::{aborts_uploads_after, describe, tiers_at_once};
 
 /// Longest bucket policy that S3 takes.
 const MAX_POLICY_BYTES: usize = 20 * 1024;
@@ -243,12 +247,7 @@ impl<'a> Planner<'a> {
             .filter(|(name, value)| found.get(*name) != Some(value))
             .map(owned)
             .partition(|(name, _)| found.contains_key(name));
-        // One call where both may be set; `create` may set only what is absent.
-        let groups = match self.mode {
-            Mode::Repair => vec![wrong.into_iter().chain(absent).collect()],
-            _ => vec![absent, wrong],
-        };
-        for set in groups.into_iter().filter(|set: &Tags| !set.is_empty()) {
+        for set in self.mode.calls(absent, wrong) {
             let now: Tags = found.iter().filter(|(name, _)| set.contains_key(*name)).map(owned).collect();
             let standing = if now.is_empty() { Standing::Unset } else { Standing::Different(listed(&now)) };
             self.settle(have, |_| standing, step(set));
@@ -260,6 +259,22 @@ impl<'a> Planner<'a> {
             return Err(Unplannable::Unreadable(self.unreadable));
         }
         Ok(self.plan)
+    }
+}
+
+impl Mode {
+    /// What S3 knows only as a whole is set in one call where both may be set; `create` may set only what is absent.
+    fn calls<C>(self, absent: C, wrong: C) -> impl Iterator<Item = C>
+    where
+        C: Default + Extend<C::Item> + IntoIterator,
+        for<'a> &'a C: IntoIterator,
+    {
+        let mut calls = [absent, wrong];
+        if self == Self::Repair {
+            let wrong = std::mem::take(&mut calls[1]);
+            calls[0].extend(wrong);
+        }
+        calls.into_iter().filter(|call| call.into_iter().next().is_some())
     }
 }
 

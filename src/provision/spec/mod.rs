@@ -25,6 +25,10 @@ pub const ROTATION_PERIOD_DAYS: i32 = 365;
 pub const ABORT_UPLOADS_AFTER_DAYS: i32 = 7;
 /// Id of our lifecycle rule; rules with other ids belong to somebody else.
 pub const LIFECYCLE_RULE_ID: &str = "strongroom-abort-incomplete-uploads";
+/// Id of our rule that moves objects to Intelligent-Tiering.
+pub const TIERING_RULE_ID: &str = "strongroom-intelligent-tiering";
+/// Id of our CORS rule.
+pub const CORS_RULE_ID: &str = "strongroom-presigned-urls";
 /// Longest life of a presigned URL unless the configuration says otherwise.
 pub const DEFAULT_MAX_URL_LIFE: Duration = Duration::from_hours(12);
 /// Version of the desired state; an older binary never overwrites a newer one's.
@@ -141,6 +145,8 @@ pub struct BucketSpec {
     pub tags: BTreeMap<String, String>,
     /// What only some want.
     pub options: Options,
+    /// Age beyond which the policy refuses a presigned request.
+    pub max_signature_age: Duration,
     /// Whether default encryption also refuses keys that customers bring in headers (SSE-C).
     pub block_sse_c: bool,
     /// Whether the policy's demand for TLS can be met by this very service.
@@ -228,9 +234,9 @@ impl Wanted {
         }
     }
 
-    /// Milliseconds after which a presigned request is refused by the bucket policy.
-    pub fn max_signature_age_ms(&self) -> u128 {
-        (self.max_url_life + SIGNATURE_AGE_SLACK).as_millis()
+    /// Age beyond which the bucket policy refuses a presigned request.
+    pub fn max_signature_age(&self) -> Duration {
+        self.max_url_life + SIGNATURE_AGE_SLACK
     }
 }
 
@@ -252,6 +258,7 @@ impl BucketSpec {
             owner: wanted.names_owner.then(|| key.account().to_owned()),
             policy: policy::bucket_policy(wanted, &key),
             options: wanted.options.clone(),
+            max_signature_age: wanted.max_signature_age(),
             tags: our_tags(),
             secure_transport: wanted.secure_transport,
             // The embedded endpoint refuses SSE-C altogether and does not know the setting.
@@ -320,9 +327,9 @@ mod tests {
     #[test]
     fn signature_age_exceeds_the_longest_url() {
         let mut wanted = Wanted::new("b", "eu-west-1", BackEnd::Aws);
-        assert_eq!(wanted.max_signature_age_ms(), 43_260_000);
+        assert_eq!(wanted.max_signature_age().as_millis(), 43_260_000);
         wanted.max_url_life = Duration::from_mins(15);
-        assert_eq!(wanted.max_signature_age_ms(), 960_000);
+        assert_eq!(wanted.max_signature_age().as_millis(), 960_000);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What only some buckets have: everything here is off unless the operator asks for it.
 
+use std::fmt;
+
 use serde::Serialize;
 
 /// Settings beyond the secure default.
@@ -34,8 +36,8 @@ pub struct ObjectLock {
     pub days: i32,
 }
 
-/// Who may shorten the retention of a version.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+/// Who may shorten the retention of a version; ordered, the stricter last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Retention {
     /// Whoever holds `s3:BypassGovernanceRetention`.
@@ -51,4 +53,28 @@ pub struct AccessLog {
     pub bucket: String,
     /// What its keys begin with, ending in `/`.
     pub prefix: String,
+}
+
+impl ObjectLock {
+    /// The stricter mode and the longer time of both.
+    #[must_use]
+    pub fn or_stricter(self, other: Self) -> Self {
+        Self { mode: self.mode.max(other.mode), days: self.days.max(other.days) }
+    }
+}
+
+impl fmt::Display for ObjectLock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mode = match self.mode {
+            Retention::Governance => "governance",
+            Retention::Compliance => "compliance",
+        };
+        write!(f, "{mode} for {} days", self.days)
+    }
+}
+
+impl fmt::Display for AccessLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "to s3://{}/{}", self.bucket, self.prefix)
+    }
 }

@@ -176,7 +176,7 @@ async fn write_that_comes_in_between_takes_the_deletion_back() {
     let latecomer = Latecomer { s3: place.s3().await, key: arn.clone() };
     let kms = place.kms().await.config().to_builder().interceptor(latecomer).build();
     let kms = aws_sdk_kms::Client::from_conf(kms);
-    let clients = Clients { s3, kms, anonymous: None, patience: Patience::default() };
+    let clients = Clients { s3, kms, anonymous: None, bare: None, patience: Patience::default() };
 
     let wanted = Wanted::new("strongroom", "us-east-1", BackEnd::Embedded);
     let error = destroying::destroy(&clients, &wanted).await.unwrap_err();

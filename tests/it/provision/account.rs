@@ -11,14 +11,16 @@ use aws_sdk_s3::config::interceptors::{
 };
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
-use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region, SharedCredentialsProvider};
+use aws_smithy_http_client::Connector;
 use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::http::SharedHttpConnector;
 use aws_smithy_runtime_api::client::interceptors::Intercept;
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::config_bag::ConfigBag;
 use embedded_aws::EmbeddedAws;
-use strongroom::provision::{self, Clients, KeyWish, Mode, Patience, ProvisionError, Provisioned, Wanted};
+use strongroom::provision::{self, Bare, Clients, KeyWish, Mode, Patience, ProvisionError, Provisioned, Wanted};
 use tempfile::TempDir;
 
 use super::REGION;
@@ -76,7 +78,7 @@ impl Account {
             s3 = s3.interceptor(death.clone());
             kms = kms.interceptor(death);
         }
-        clients(s3, kms, Patience::default())
+        self.clients_at(&self.endpoint, s3, kms, Patience::default())
     }
 
     /// Clients of another endpoint that leads here; they retry as the service's do, and give up a call after a second.
@@ -87,7 +89,8 @@ impl Account {
             .operation_timeout(Duration::from_secs(10))
             .build();
         let (s3, kms) = self.configurations(endpoint);
-        clients(
+        self.clients_at(
+            endpoint,
             s3.retry_config(retry.clone()).timeout_config(limits.clone()),
             kms.retry_config(retry).timeout_config(limits),
             patience,
@@ -107,6 +110,30 @@ impl Account {
             .endpoint_url(endpoint)
             .credentials_provider(self.keys.clone());
         (s3, kms)
+    }
+
+    fn clients_at(
+        &self,
+        endpoint: &str,
+        s3: aws_sdk_s3::config::Builder,
+        kms: aws_sdk_kms::config::Builder,
+        patience: Patience,
+    ) -> Clients {
+        // Made from nothing: a copy of the other would keep its credentials.
+        let anonymous = aws_sdk_s3::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(self.region.clone()))
+            .endpoint_url(endpoint)
+            .force_path_style(true)
+            .allow_no_auth();
+        let connector = SharedHttpConnector::new(Connector::builder().build_http());
+        Clients {
+            s3: aws_sdk_s3::Client::from_conf(s3.build()),
+            kms: aws_sdk_kms::Client::from_conf(kms.build()),
+            anonymous: Some(aws_sdk_s3::Client::from_conf(anonymous.build())),
+            bare: Some(Bare { connector, credentials: SharedCredentialsProvider::new(self.keys.clone()) }),
+            patience,
+        }
     }
 
     pub(super) async fn provision(&self, wanted: &Wanted, mode: Mode) -> Result<Provisioned, ProvisionError> {
@@ -131,18 +158,6 @@ impl Account {
             }
         }
         found
-    }
-}
-
-fn clients(s3: aws_sdk_s3::config::Builder, kms: aws_sdk_kms::config::Builder, patience: Patience) -> Clients {
-    let s3 = s3.build();
-    let mut anonymous = s3.to_builder().allow_no_auth();
-    anonymous.set_credentials_provider(None);
-    Clients {
-        s3: aws_sdk_s3::Client::from_conf(s3),
-        kms: aws_sdk_kms::Client::from_conf(kms.build()),
-        anonymous: Some(aws_sdk_s3::Client::from_conf(anonymous.build())),
-        patience,
     }
 }
 

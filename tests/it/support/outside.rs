@@ -12,9 +12,10 @@ use std::{
 
 use aws_sdk_kms::config::{BehaviorVersion, Credentials, Region, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_smithy_http_client::{
-    Builder,
+    Builder, Connector,
     tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode},
 };
+use aws_smithy_runtime_api::client::http::SharedHttpConnector;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use tokio::sync::OnceCell;
 
@@ -28,6 +29,8 @@ pub(crate) const CANNOT: &[(&str, &str)] = &[
     ("ExpectedBucketOwner", "SeaweedFS ignores it"),
     ("GetObjectAttributes checksum", "SeaweedFS leaves it out"),
     ("IfExists operators", "SeaweedFS refuses the policy"),
+    ("age of a signature", "a policy on it denies nothing: old presigned URLs are served"),
+    ("presigned forms under a policy", "SeaweedFS stores them, whatever the policy says of the authType POST"),
     (
         "strict policy and multipart",
         "a statement that demands a header denies ListParts, Complete and Abort, and one that names the key UploadPart too",
@@ -98,10 +101,20 @@ pub(crate) async fn seaweedfs_with_localstack() -> &'static Outside {
 impl Outside {
     /// An S3 client that trusts the private CA.
     pub(crate) fn s3(&self) -> aws_sdk_s3::Client {
-        let trust = TrustStore::empty().with_pem_certificate(fs::read(&self.ca_file).expect("the CA file was written"));
-        let tls = TlsContext::builder().with_trust_store(trust).build().expect("a trust store makes a TLS context");
-        let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::AwsLc)).tls_context(tls).build_https();
+        let provider = Provider::Rustls(CryptoMode::AwsLc);
+        let http = Builder::new().tls_provider(provider).tls_context(self.trust()).build_https();
         self.s3_at(&self.s3_endpoint, Some(http))
+    }
+
+    /// Connections that trust the private CA, without any client.
+    pub(crate) fn connector(&self) -> SharedHttpConnector {
+        let provider = Provider::Rustls(CryptoMode::AwsLc);
+        SharedHttpConnector::new(Connector::builder().tls_provider(provider).tls_context(self.trust()).build())
+    }
+
+    fn trust(&self) -> TlsContext {
+        let trust = TrustStore::empty().with_pem_certificate(fs::read(&self.ca_file).expect("the CA file was written"));
+        TlsContext::builder().with_trust_store(trust).build().expect("a trust store makes a TLS context")
     }
 
     /// An S3 client without TLS.
@@ -139,7 +152,7 @@ impl Outside {
         aws_sdk_s3::Client::from_conf(config.build())
     }
 
-    fn credentials(&self) -> Credentials {
+    pub(crate) fn credentials(&self) -> Credentials {
         Credentials::new(self.access_key, self.secret_key, None, None, "outside")
     }
 
