@@ -395,6 +395,31 @@ async fn explicit_deny_holds_for_all_but_the_policy_of_the_owner() {
 }
 
 #[tokio::test]
+async fn a_perimeter_lets_only_the_named_role_in() {
+    let bench = Bench::new().await;
+    bench.no_public_access_block().await;
+    bench.put(ROWS[1]).await.unwrap();
+    bench
+        .policy(
+            r#"{"Statement":[
+                {"Effect":"Allow","Principal":"*","Action":"s3:GetObject","Resource":"arn:aws:s3:::models/*"},
+                {"Sid":"DenyAllButServicePrincipals","Effect":"Deny","Principal":"*",
+                 "Action":["s3:GetObject*","s3:PutObject*","s3:DeleteObject*","s3:AbortMultipartUpload"],
+                 "Resource":"arn:aws:s3:::models/*",
+                 "Condition":{"ArnNotLike":{"aws:PrincipalArn":["arn:aws:iam::000000000000:role/train"]},
+                    "BoolIfExists":{"aws:PrincipalIsAWSService":"false"}}}]}"#,
+        )
+        .await;
+    let get = |client: aws_sdk_s3::Client| client.get_object().bucket(BUCKET).key("row-2").send();
+    get(bench.client("TRAIN")).await.unwrap();
+    assert_eq!(code(get(bench.client("STRANGER")).await), "AccessDenied");
+    assert_eq!(code(get(bench.endpoint.s3.clone()).await), "AccessDenied", "the root is not named");
+    let anonymous = Raw::new("GET", "/models/row-2").send(bench.endpoint.server.addr()).await;
+    assert!(anonymous.is(403, "AccessDenied"), "absent keys do not open the perimeter: {}", anonymous.text);
+    bench.endpoint.s3.list_objects_v2().bucket(BUCKET).send().await.unwrap();
+}
+
+#[tokio::test]
 async fn policies_add_to_identities_and_accounts_stay_apart() {
     let bench = Bench::new().await;
     bench.no_public_access_block().await;
