@@ -325,12 +325,11 @@ impl Stage {
         let stored = self.stored(&key).await;
         let told = format!("row {} by {way:?}, {:?}: {outcome:?}, {stored:?}", row.number, row.key);
         let expected = match says {
-            Says::Deny => Outcome::Denied,
             // Dual-layer encryption: the policy lets it through, and the endpoint does not have it.
             Says::Allow if row.under == Under::Nothing => Outcome::NotOffered,
             Says::Allow => Outcome::Written,
             Says::Either if outcome == Outcome::Written => Outcome::Written,
-            Says::Either => Outcome::Denied,
+            Says::Deny | Says::Either => Outcome::Denied,
             Says::Unjudged => outcome.clone(),
         };
         assert_eq!(outcome, expected, "{told}");
@@ -349,10 +348,7 @@ where
     E: ProvideErrorMetadata + std::fmt::Debug,
     R: std::fmt::Debug,
 {
-    let error = match answer {
-        Ok(_) => return Outcome::Written,
-        Err(error) => error,
-    };
+    let Err(error) = answer else { return Outcome::Written };
     match error.as_service_error().and_then(ProvideErrorMetadata::code) {
         Some("AccessDenied") => Outcome::Denied,
         Some("NotImplemented") => Outcome::NotOffered,

@@ -5,10 +5,12 @@ usual AWS variables, the KMS endpoint as the only argument.
 """
 
 import json
+import os
 import sys
 import time
 
 import boto3
+import urllib3
 from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
@@ -91,6 +93,17 @@ limit(
     [before, accepted, code_of(lambda: anonymous.get_object(**here, Key="stored"))],
     ["AccessDenied", None, None],
 )
+s3.delete_bucket_policy(**here)
+
+http = urllib3.PoolManager(ca_certs=os.environ["AWS_CA_BUNDLE"])
+s3.put_bucket_policy(**here, Policy=policy(read | {"Effect": "Deny", "Condition": {"NumericGreaterThan": {"s3:signatureAge": "1"}}}))
+url = s3.generate_presigned_url("get_object", Params=here | {"Key": "stored"})
+time.sleep(1)
+limit("age of a signature", http.request("GET", url).status, 200)
+s3.put_bucket_policy(**here, Policy=deny({"StringEquals": {"s3:authType": "POST"}}))
+form = s3.generate_presigned_post(bucket, "posted")
+posted = http.request("POST", form["url"], fields=form["fields"] | {"file": ("posted", b"x")})
+limit("presigned forms under a policy", posted.status, 204)
 s3.delete_bucket_policy(**here)
 
 if_exists = deny({"StringNotEqualsIfExists": {ALGORITHM: "aws:kms"}})
