@@ -114,9 +114,9 @@ impl Store {
             return Err(CanaryError::Clock(skew));
         }
         if !(200..300).contains(&answer.status) {
-            let hint = "public reports disagree on whether S3 judges a part by its upload's encryption or by its own \
-                        missing headers: if the bucket policy demands encryption headers of parts, use the form for \
-                        header-less parts";
+            let hint = "the service's role needs s3:PutObject, and kms:Decrypt on the key; if it has both, S3 may judge a \
+                        part by its own missing headers and not by its upload's encryption, on which public reports \
+                        disagree: STRONGROOM_POLICY_PROFILE=default_ok is the form for that";
             return Err(CanaryError::Presigned { step: STEP, status: answer.status, hint });
         }
         let etag = answer.etag.ok_or(CanaryError::Bytes)?;

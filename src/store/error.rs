@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 use std::time::Duration;
 
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 type BoxError = Box<dyn StdError + Send + Sync>;
 
@@ -93,11 +94,9 @@ impl Error {
     }
 
     /// For `map_err`: sorts a failure of the SDK by its kind first and its code second.
-    pub(super) fn during<E, R>(operation: &'static str) -> impl FnOnce(SdkError<E, R>) -> Self
+    pub(super) fn during<E>(operation: &'static str) -> impl FnOnce(SdkError<E, HttpResponse>) -> Self
     where
         E: StdError + ProvideErrorMetadata + Send + Sync + 'static,
-        R: std::fmt::Debug + Send + Sync + 'static,
-        SdkError<E, R>: ProvideErrorMetadata,
     {
         move |error| {
             let no_answer = match &error {
@@ -106,7 +105,9 @@ impl Error {
                 SdkError::DispatchFailure(failure) => failure.is_io() || failure.is_timeout(),
                 _ => false,
             };
-            let code = error.code().unwrap_or_default().to_owned();
+            // Answers to HEAD have no body that could say more than their status.
+            let refused = error.raw_response().is_some_and(|answer| answer.status().as_u16() == 403);
+            let code = error.code().unwrap_or(if refused { "Forbidden" } else { "" }).to_owned();
             let message = error.message().map(|message| format!(": {message}")).unwrap_or_default();
             let source: BoxError = Box::new(Cause { code: code.clone(), message, source: Box::new(error) });
             if no_answer {

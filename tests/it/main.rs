@@ -5,6 +5,7 @@
 mod bucket;
 mod door;
 mod embedded_clients;
+mod export;
 mod house;
 mod least_privilege;
 mod memory;

@@ -30,8 +30,9 @@ enum Format {
 impl Export {
     pub(super) fn run(self) -> Ended {
         let config = super::prepare(&self.settings)?;
-        let wanted = runtime()?.block_on(app::desired::wanted(&config))?;
+        let mut wanted = runtime()?.block_on(app::desired::wanted(&config))?;
         if wanted.back_end != BackEnd::Aws {
+            wanted.back_end = BackEnd::Aws;
             note("the configured storage is not AWS: this is the same bucket and key, as they would be on AWS");
         }
         let format = match self.format {

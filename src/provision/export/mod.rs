@@ -25,13 +25,23 @@ const HEADER: &str = "\
 # Export again when the configuration or the release changes; do not edit what stands here.
 ";
 
+/// Where the policy lets only the administrators change the bucket.
+const CLOSED: &str = "\
+# Whoever applies this must be one of admin_principals: the bucket policy keeps everybody else from changing the bucket.
+";
+
 /// The bucket and the key that `wanted` describes, as code; byte for byte the same for the same wish.
 pub fn export(format: Format, wanted: &Wanted) -> String {
     let resources = resources::of(wanted);
-    match format {
+    let mut text = HEADER.to_owned();
+    if wanted.options.perimeter || wanted.options.vpc_endpoint.is_some() {
+        text.push_str(CLOSED);
+    }
+    text.push_str(&match format {
         Format::Terraform => terraform::write(wanted, &resources),
         Format::Pulumi => pulumi::write(wanted, &resources),
-    }
+    });
+    text
 }
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! A Pulumi program in YAML. Every text is quoted, so that no word is taken for a number or a truth value.
 
-use super::HEADER;
 use super::resources::{Argument, Data, Piece, Reference, Resource, Text, Value, key_arn};
 use crate::provision::spec::Wanted;
 
@@ -46,7 +45,7 @@ pub(super) fn write(wanted: &Wanted, resources: &[Resource]) -> String {
         let variables = map([("caller", map([("fn::invoke", call)]))]);
         write_map(&mut head, 0, &[("variables".to_owned(), variables)]);
     }
-    format!("{HEADER}{head}{body}")
+    head + &body
 }
 
 fn resource(resource: &Resource) -> Node {
@@ -134,11 +133,18 @@ fn quoted_template(template: &str) -> Node {
 
 fn write_map(out: &mut String, depth: usize, members: &[(String, Node)]) {
     for (name, node) in members {
-        let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-        let name = if plain { name.clone() } else { serde_json::Value::from(name.as_str()).to_string() };
+        let name = if is_plain(name) { name.clone() } else { serde_json::Value::from(name.as_str()).to_string() };
         out.push_str(&format!("{}{name}:", "  ".repeat(depth)));
         write_below(out, depth, node);
     }
+}
+
+/// Whether YAML takes an unquoted name for a text: the operator `Null` of a policy would be nothing at all.
+fn is_plain(name: &str) -> bool {
+    const WORDS: [&str; 9] = ["false", "n", "no", "null", "off", "on", "true", "y", "yes"];
+    name.starts_with(|first: char| first.is_ascii_lowercase())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        && !WORDS.contains(&name)
 }
 
 /// What comes after a name and its colon.
@@ -186,6 +192,14 @@ mod tests {
             ("apply_server_side_encryption_by_default", "applyServerSideEncryptionByDefault"),
         ] {
             assert_eq!(camel(terraform), pulumi);
+        }
+    }
+
+    #[test]
+    fn name_that_yaml_takes_for_something_else_is_quoted() {
+        for (name, plain) in [("bucket", true), ("bucket_name", true), ("Null", false), ("null", false), ("on", false)]
+        {
+            assert_eq!(is_plain(name), plain, "{name}");
         }
     }
 

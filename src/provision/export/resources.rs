@@ -397,6 +397,7 @@ fn split(piece: Piece, word: &str, reference: Reference) -> Vec<Piece> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::provision::spec::BackEnd;
 
     #[test]
     fn account_that_stands_in_is_nobodys() {

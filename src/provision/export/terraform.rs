@@ -1,6 +1,5 @@
 //! HCL, as `terraform fmt` would have it.
 
-use super::HEADER;
 use super::resources::{Argument, Data, Piece, Reference, Resource, Text, Value, key_arn};
 use crate::provision::spec::Wanted;
 
@@ -26,7 +25,7 @@ pub(super) fn write(wanted: &Wanted, resources: &[Resource]) -> String {
     let region = quoted(&wanted.region);
     let (bucket, key) = (expression(&Text(vec![Piece::Reference(Reference::Bucket)])), expression(&key_arn(wanted)));
     format!(
-        "{HEADER}
+        "
 terraform {{
   required_version = \">= 1.5\"
   required_providers {{

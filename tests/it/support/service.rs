@@ -254,7 +254,7 @@ impl Service {
     }
 
     /// Where the embedded endpoint is, and its administrator's credentials.
-    fn embedded(&self) -> (String, Credentials) {
+    pub(crate) fn embedded(&self) -> (String, Credentials) {
         let read = |path: &str| -> Value {
             serde_json::from_slice(&std::fs::read(self.data_dir().join(path)).unwrap()).unwrap()
         };

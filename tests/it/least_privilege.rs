@@ -1,0 +1,210 @@
+//! The serving role has what it needs, and nothing else: with exactly the printed actions everything works, and without
+//! any one of them something named here does not.
+
+mod scenario;
+
+use std::path::PathBuf;
+
+use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
+use futures::StreamExt as _;
+use serde_json::json;
+use strongroom::provision::iam::{self, Permission, RUNTIME, Role, Scope, When};
+use strongroom::provision::{
+    self, AccessLog, BackEnd, Clients, Mode, ObjectLock, Options, Patience, Retention, Status, Wanted,
+};
+use tempfile::TempDir;
+
+use self::scenario::Scenario;
+use crate::support::process::source;
+use crate::support::service::Service;
+
+/// The identity with all of them.
+const SERVE: &str = "SERVE";
+const SECRET: &str = "a-long-secret";
+const ROLE: &str = "arn:aws:iam::000000000000:role/serve";
+
+/// What does not work without an action.
+const BREAKS: [(&str, Scenario); 23] = [
+    ("s3:ListBucket", Scenario::FirstStart),
+    ("s3:ListBucketVersions", Scenario::RecoveryAfterKill),
+    ("s3:ListBucketMultipartUploads", Scenario::RecoveryAfterKill),
+    ("s3:GetBucketVersioning", Scenario::Look),
+    ("s3:GetBucketPublicAccessBlock", Scenario::Look),
+    ("s3:GetEncryptionConfiguration", Scenario::Look),
+    ("s3:GetBucketPolicy", Scenario::Look),
+    ("s3:GetBucketOwnershipControls", Scenario::Look),
+    ("s3:GetLifecycleConfiguration", Scenario::Look),
+    ("s3:GetBucketTagging", Scenario::Look),
+    ("s3:GetBucketObjectLockConfiguration", Scenario::Look),
+    ("s3:GetBucketLogging", Scenario::Look),
+    ("s3:GetBucketNotification", Scenario::Look),
+    ("s3:GetBucketCORS", Scenario::Look),
+    ("s3:GetObject", Scenario::FirstStart),
+    ("s3:GetObjectVersion", Scenario::FirstStart),
+    ("s3:PutObject", Scenario::FirstStart),
+    ("s3:AbortMultipartUpload", Scenario::FailedUpload),
+    ("kms:GenerateDataKey", Scenario::FirstStart),
+    ("kms:Decrypt", Scenario::FirstStart),
+    ("kms:DescribeKey", Scenario::Look),
+    ("kms:GetKeyRotationStatus", Scenario::Look),
+    ("kms:GetKeyPolicy", Scenario::Look),
+];
+
+/// A configuration that needs every action: all options that a look can see, and a key policy.
+fn wanted(bucket: &str) -> Wanted {
+    let mut wanted = Wanted::new(bucket, "us-east-1", BackEnd::Embedded);
+    wanted.runtime_principals = vec![ROLE.to_owned()];
+    wanted.options = Options {
+        object_lock: Some(ObjectLock { mode: Retention::Governance, days: 1 }),
+        access_log: Some(AccessLog { bucket: "logs".into(), prefix: "strongroom/".into() }),
+        event_bridge: true,
+        cors_origins: vec!["https://a.example".into()],
+        ..Options::default()
+    };
+    wanted
+}
+
+fn actions() -> Vec<&'static str> {
+    let (wanted, key) = (wanted("strongroom"), "arn:aws:kms:us-east-1:000000000000:key/1".parse().unwrap());
+    let scope = Scope { wanted: &wanted, key: Some(&key), provision_role: None };
+    let printed = iam::policy(Role::Runtime, &scope).unwrap().allowed();
+    let listed: Vec<_> = iam::runtime(&scope).iter().map(|permission| permission.action).collect();
+    assert_eq!(printed, listed, "the printed policy is the list");
+    printed
+}
+
+/// The access key of the identity that lacks one action.
+fn without(action: &str) -> String {
+    format!("WITHOUT_{}", action.replace(':', "_"))
+}
+
+/// A file of the serving identity, and of one more for each action, which lacks just that.
+fn identities() -> (TempDir, PathBuf) {
+    let all = actions();
+    let identity = |access_key: &str, actions: &[&str]| json!({"access_key": access_key, "secret_key": SECRET, "arn": ROLE, "actions": actions});
+    let mut list = vec![identity(SERVE, &all)];
+    for action in &all {
+        let others: Vec<_> = all.iter().copied().filter(|other| other != action).collect();
+        list.push(identity(&without(action), &others));
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("identities.json");
+    std::fs::write(&path, serde_json::to_vec(&list).unwrap()).unwrap();
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    (dir, path)
+}
+
+/// Clients of one identity, at the endpoint behind a service.
+fn clients(service: &Service, access_key: &str) -> Clients {
+    let (endpoint, _) = service.embedded();
+    let keys = Credentials::new(access_key, SECRET, None, None, "test");
+    let s3 = aws_sdk_s3::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .endpoint_url(&endpoint)
+        .force_path_style(true)
+        .credentials_provider(keys.clone())
+        .build();
+    let kms = aws_sdk_kms::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .endpoint_url(&endpoint)
+        .credentials_provider(keys)
+        .build();
+    Clients {
+        s3: aws_sdk_s3::Client::from_conf(s3),
+        kms: aws_sdk_kms::Client::from_conf(kms),
+        anonymous: None,
+        bare: None,
+        patience: Patience::default(),
+    }
+}
+
+#[test]
+fn every_action_has_its_row_and_every_row_an_action() {
+    let mut rows: Vec<_> = BREAKS.iter().map(|(action, _)| *action).collect();
+    let mut all = actions();
+    let mut data: Vec<_> = RUNTIME.iter().map(|permission| permission.action).collect();
+    for list in [&mut rows, &mut all, &mut data] {
+        list.sort_unstable();
+        assert!(list.windows(2).all(|pair| pair[0] != pair[1]), "twice in {list:?}");
+    }
+    assert_eq!(rows, all);
+    assert_eq!(rows, data);
+}
+
+#[tokio::test]
+async fn with_exactly_these_actions_everything_works() {
+    let (_dir, file) = identities();
+    for scenario in Scenario::ALL {
+        scenario.play(&file, SERVE).await.unwrap_or_else(|failure| panic!("{scenario:?}: {failure}"));
+    }
+}
+
+#[tokio::test]
+async fn without_any_one_action_a_named_scenario_fails_and_says_which_is_missing() {
+    let (_dir, file) = identities();
+    let lacking = BREAKS.iter().filter(|(_, scenario)| *scenario != Scenario::Look);
+    let outcomes = futures::stream::iter(lacking.map(|(action, scenario)| {
+        let file = &file;
+        async move { (*action, *scenario, scenario.play(file, &without(action)).await) }
+    }))
+    .buffer_unordered(3);
+    let outcomes: Vec<_> = outcomes.collect().await;
+    for (action, scenario, outcome) in outcomes {
+        let failure = outcome.expect_err(&format!("{scenario:?} works without {action}"));
+        assert!(failure.contains(action), "{scenario:?} without {action} does not name it: {failure}");
+    }
+}
+
+#[tokio::test]
+async fn without_any_one_reading_action_the_watch_sees_less_and_says_which_is_missing() {
+    let (_dir, file) = identities();
+    let service = scenario::start(&file, SERVE).await.unwrap();
+    for (action, _) in BREAKS.iter().filter(|(_, scenario)| *scenario == Scenario::Look) {
+        let failure = scenario::look(&service, &without(action)).await;
+        let failure = failure.expect_err(&format!("the look works without {action}"));
+        assert!(failure.contains(action), "the look without {action} does not name it: {failure}");
+    }
+}
+
+#[tokio::test]
+async fn serving_role_proves_the_bucket_alone_where_others_provision_it() {
+    let (_dir, file) = identities();
+    let service = scenario::start(&file, SERVE).await.unwrap();
+    let mut wanted = Wanted::new(&service.bucket, "us-east-1", BackEnd::Embedded);
+    wanted.runtime_principals = vec![ROLE.to_owned()];
+    let proven = provision::provision(&clients(&service, SERVE), &wanted, Mode::Verify).await.unwrap();
+    assert_eq!(proven.outputs.key_arn, service.key_arn);
+    let unproven: Vec<_> = proven.findings.iter().filter(|finding| finding.status != Status::Passed).collect();
+    // The embedded store does not know the setting, as its administrator would be told, too.
+    assert!(unproven.iter().all(|finding| finding.status == Status::NotVerifiable), "{unproven:?}");
+    let mended = provision::provision(&clients(&service, SERVE), &wanted, Mode::Repair).await;
+    assert!(mended.is_err(), "it cannot even see the tags of the key");
+}
+
+#[tokio::test]
+async fn serving_role_changes_no_setting_and_destroys_nothing() {
+    let (_dir, file) = identities();
+    let service = scenario::start(&file, SERVE).await.unwrap();
+    service.published("kept/m", "m.bin", b"published").await;
+    let refused = scenario::forbidden(&service, &clients(&service, SERVE)).await;
+    let allowed: Vec<_> = refused.into_iter().filter(|(_, refused)| !refused).map(|(name, _)| name).collect();
+    assert_eq!(allowed, Vec::<&str>::new());
+}
+
+#[test]
+fn document_lists_the_actions_of_the_serving_role_as_they_are() {
+    let text = std::fs::read_to_string(source("docs/SECURITY.md")).unwrap();
+    let row = |Permission { action, when, why, .. }: &Permission| {
+        let (_, scenario) = BREAKS.iter().find(|(name, _)| name == action).unwrap();
+        let why = if *when == When::Always { (*why).to_owned() } else { format!("{why} ({})", when.as_str()) };
+        format!("| `{action}` | {why} | {} |", scenario.says())
+    };
+    let rows: Vec<_> = RUNTIME.iter().map(row).collect();
+    assert!(text.contains(&rows.join("\n")), "docs/SECURITY.md should say:\n{}", rows.join("\n"));
+    for permission in provision::iam::SWEEPER {
+        let row = format!("| `{}` | {} |", permission.action, permission.why);
+        assert!(text.contains(&row), "docs/SECURITY.md should say: {row}");
+    }
+}
