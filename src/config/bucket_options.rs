@@ -37,6 +37,13 @@ impl Reader {
                 "vpc_endpoint needs admin_principals: whoever may come from outside the VPC to repair it".to_owned(),
             );
         }
+        if !is_s3 && (options.event_bridge || options.access_log.is_some()) {
+            self.problem(
+                "the embedded store sends no events and writes no access logs: event_bridge and access_log_bucket need \
+                 storage = s3"
+                    .to_owned(),
+            );
+        }
         if !is_s3 && options.vpc_endpoint.is_some() {
             self.problem("the embedded store is in no VPC: vpc_endpoint needs storage = s3".to_owned());
         }
@@ -140,6 +147,7 @@ mod tests {
             ("access_log_prefix = 'a/'", "access_log_bucket"),
             ("cors_origins = '*'", "no wildcards"),
             ("vpc_endpoint = 'vpce-1'", "admin_principals"),
+            ("event_bridge = true", "sends no events"),
             ("key_rotation_days = 30", "90 to 2560"),
             ("embedded_identity = 'x'", "identities_file"),
         ] {
