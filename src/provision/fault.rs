@@ -234,7 +234,7 @@ where
     T: RequestId,
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
-    answered(operation, Box::pin(sent), |answer| answer.request_id())
+    answered(operation, Box::pin(sent), |answer| Some(answer.request_id()))
 }
 
 /// As [`call`], for the next page of a list; `None` after the last.
@@ -247,13 +247,14 @@ where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
     let next = Box::pin(async { next.await.transpose() });
-    answered(operation, next, |page| page.as_ref().and_then(RequestId::request_id))
+    answered(operation, next, |page| page.as_ref().map(RequestId::request_id))
 }
 
+/// `request_id` gives none at all for what was no call: the page behind the last.
 async fn answered<T, E>(
     operation: &'static str,
     sent: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
-    request_id: impl Fn(&T) -> Option<&str>,
+    request_id: impl Fn(&T) -> Option<Option<&str>>,
 ) -> Result<T, Fault>
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
@@ -264,7 +265,7 @@ where
         Err(_) => Err(Fault::timeout(operation)),
     };
     match &answer {
-        Ok(answer) => clock.answered(operation, request_id(answer)),
+        Ok(answer) => _ = request_id(answer).map(|id| clock.answered(operation, id)),
         Err(fault) => clock.failed(fault),
     }
     answer

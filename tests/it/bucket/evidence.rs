@@ -114,8 +114,8 @@ async fn evidence_is_complete_signed_and_without_secrets() {
     }
     assert!(operations.iter().any(|operation| operation.contains("canary")), "{operations:?}");
     for call in calls.iter().filter(|call| !call["operation"].as_str().unwrap().contains(' ')) {
-        assert!(call["request_id"].as_str().is_some_and(|id| !id.is_empty()), "{call}");
-        assert!(markdown.contains(call["request_id"].as_str().unwrap()));
+        let id = call["request_id"].as_str().unwrap_or_else(|| panic!("{call}"));
+        assert!(!id.is_empty() && markdown.contains(id), "{call}");
         assert!(call["at"].is_string() && call["millis"].is_u64(), "{call}");
     }
     let refused: Vec<_> = calls.iter().filter(|call| call["operation"] == "PutObject").collect();
@@ -147,8 +147,13 @@ async fn evidence_is_never_overwritten() {
 async fn check_works_on_servers_that_others_wrote() {
     let place = Place::outside().await;
     place.expect(0, &["apply"]);
-    let posture = place.json(0, &["check", "--format", "json"]);
-    assert_eq!(standing(&posture, "failed"), BTreeSet::new(), "{posture:#}");
+    let said = place.bucket(&["check", "--format", "json"]);
+    let posture: Value = serde_json::from_str(&said.out).unwrap();
+    // SeaweedFS evaluates neither the age of a signature nor how a request was signed.
+    let failed = standing(&posture, "failed");
+    let cannot = ["presigned_post_refused", "stale_presigned_refused"].map(str::to_owned);
+    assert!(failed.is_subset(&cannot.into()), "{posture:#}");
+    assert_eq!(said.code, i32::from(!failed.is_empty()), "{}", said.err);
     for claim in ["versioned", "canary", "public_access_blocked", "headerless_write_refused"] {
         assert!(standing(&posture, "passed").contains(claim), "{claim} of {posture:#}");
     }
