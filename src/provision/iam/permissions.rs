@@ -85,7 +85,11 @@ const fn when(when: When, action: &'static str, on: Target, why: &'static str) -
 /// published. What only a deletion can mend is left to the sweeper's role.
 pub const RUNTIME: [Permission; 23] = [
     always("s3:ListBucket", Target::Bucket, "tell a missing bucket or object from a forbidden one"),
-    always("s3:ListBucketVersions", Target::Bucket, "find what a write left when its answer was lost"),
+    always(
+        "s3:ListBucketVersions",
+        Target::Bucket,
+        "find what a write left when its answer was lost; watch: published files are as they were",
+    ),
     always("s3:ListBucketMultipartUploads", Target::Bucket, "find the uploads that a crash left"),
     always("s3:GetBucketVersioning", Target::Bucket, "watch: every version is kept"),
     always("s3:GetBucketPublicAccessBlock", Target::Bucket, "watch: nobody without credentials gets in"),
@@ -98,7 +102,7 @@ pub const RUNTIME: [Permission; 23] = [
     when(When::AccessLog, "s3:GetBucketLogging", Target::Bucket, "watch: access is logged"),
     when(When::EventBridge, "s3:GetBucketNotification", Target::Bucket, "watch: events are sent"),
     when(When::Cors, "s3:GetBucketCORS", Target::Bucket, "watch: only the named origins"),
-    always("s3:GetObject", Target::Objects, "read the claim, and a manifest that is there already"),
+    always("s3:GetObject", Target::Objects, "read the claim, also in the watch, and a manifest that is there already"),
     always("s3:GetObjectVersion", Target::Objects, "give files out, through the service and by presigned URL"),
     always("s3:PutObject", Target::Objects, "take files in; write manifests and the claim"),
     always("s3:AbortMultipartUpload", Target::Objects, "leave nothing of an upload that failed"),
