@@ -64,12 +64,12 @@ async fn look_and_try(
     let mut looker = Looker::new(clients.clone(), wanted, spec.clone(), store.clone(), vault);
     // By claim: what was tried last counts.
     let mut findings: BTreeMap<_, _> =
-        looker.look().await.into_iter().map(|finding| (finding.claim, finding)).collect();
+        Box::pin(looker.look()).await.into_iter().map(|finding| (finding.claim, finding)).collect();
     let policy = [ClaimId::EncryptionEnforced, ClaimId::TlsOnly];
     let in_force = policy.iter().all(|claim| findings.get(claim).is_none_or(|seen| seen.status != Status::Failed));
     // Where the policy is seen to be missing there is nothing to wait for.
     let settling = if in_force { provision::POLICY_SETTLING } else { Duration::ZERO };
-    let tried = prove(Some(&clients), &store, &spec, catalog.map(Catalog::id), settling).await;
+    let tried = Box::pin(prove(Some(&clients), &store, &spec, catalog.map(Catalog::id), settling)).await;
     findings.extend(tried.into_iter().map(|finding| (finding.claim, finding)));
     Ok((spec, findings.into_values().collect()))
 }

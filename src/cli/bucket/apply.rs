@@ -1,5 +1,6 @@
 //! `strongroom bucket apply`.
 
+use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -43,7 +44,7 @@ fn text(done: &Done) -> String {
     let mut text = format!("{}\n\n{}", told::styled(told::HEAD, summary), outputs_text(&provisioned.outputs));
     if !provisioned.unsupported.is_empty() {
         let names: Vec<String> = provisioned.unsupported.iter().map(ToString::to_string).collect();
-        text.push_str(&format!("not known here {}\n", names.join(", ")));
+        let _infallible = writeln!(text, "not known here {}", names.join(", "));
     }
     if !left_alone.is_empty() {
         text.push('\n');
@@ -56,8 +57,8 @@ fn text(done: &Done) -> String {
         .map(|finding| finding.claim.as_str())
         .collect();
     if !failed.is_empty() {
-        let told = format!("Claims that do not hold: {} (`strongroom bucket check` says why)", failed.join(", "));
-        text.push_str(&format!("\n{}\n", told::styled(told::BAD, told)));
+        let line = format!("Claims that do not hold: {} (`strongroom bucket check` says why)", failed.join(", "));
+        let _infallible = writeln!(text, "\n{}", told::styled(told::BAD, line));
     }
     text
 }

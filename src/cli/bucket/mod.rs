@@ -87,10 +87,13 @@ enum Format {
     Json,
 }
 
-/// Reads the configuration, and logs only what is wrong unless it says otherwise: what is done goes to standard output.
+/// What is logged unless the configuration says otherwise: what is wrong, and that another run was faster with the key.
+const QUIET: &str = "warn,s3s=off,strongroom::provision::apply_key=info";
+
+/// Reads the configuration, and leaves the rest of the log out: what is done goes to standard output.
 fn prepare(settings: &Settings) -> Result<Config, InvalidConfig> {
     let config = settings.load(&[])?;
-    telemetry::init(config.log_format, Some(config.log_filter.as_deref().unwrap_or("warn,s3s=off")));
+    telemetry::init(config.log_format, Some(config.log_filter.as_deref().unwrap_or(QUIET)));
     Ok(config)
 }
 

@@ -44,8 +44,7 @@ impl Intercept for Listener {
                 call.answer = Answer::None;
                 return;
             };
-            let header = |name| response.headers().get(name).map(str::to_owned);
-            call.request_id = header("x-amz-request-id");
+            call.request_id = response.headers().get("x-amz-request-id").map(str::to_owned);
             if failed {
                 call.answer = Answer::Error;
                 call.status = Some(response.status().as_u16());

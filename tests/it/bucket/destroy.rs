@@ -67,8 +67,8 @@ async fn empty_bucket_gives_its_key_up_and_stays() {
     let key = place.kms().await.describe_key().key_id(&arn).send().await.unwrap().key_metadata.unwrap();
     assert_eq!(key.key_state, Some(KeyState::PendingDeletion));
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
-    let days = (key.deletion_date.unwrap().secs() - i64::try_from(now).unwrap()) as f64 / 86_400.0;
-    assert!((9.9..10.1).contains(&days), "{days}");
+    let hours = (key.deletion_date.unwrap().secs() - i64::try_from(now).unwrap()) / 3600;
+    assert!((239..=240).contains(&hours), "{hours}");
     let left = place.s3().await.list_object_versions().bucket("strongroom").send().await.unwrap();
     assert!(left.versions().is_empty() && left.delete_markers().is_empty(), "{left:?}");
 }
@@ -131,6 +131,29 @@ async fn key_with_another_name_or_of_somebody_else_is_never_deleted() {
     kms.delete_alias().alias_name("alias/other").send().await.unwrap();
     kms.untag_resource().key_id(&arn).tag_keys("managed-by").send().await.unwrap();
     refused(&mut place, &arn, &["was not made by strongroom"]).await;
+}
+
+#[tokio::test]
+async fn what_object_lock_protects_keeps_the_key() {
+    let mut place = Place::embedded_with("object_lock_mode = 'governance'\nobject_lock_days = 1").await;
+    place.expect(0, &["apply"]);
+    let arn = place.json(0, &["outputs", "--format", "json"])["kms_key_arn"].as_str().unwrap().to_owned();
+    place.put("probes/left-over").await;
+    refused(&mut place, &arn, &["removing our claim and what probes left failed", "the key was not touched"]).await;
+    place.put("models/a/b/c").await;
+    refused(&mut place, &arn, &["1 object version(s)", "nothing was changed"]).await;
+}
+
+#[tokio::test]
+async fn key_that_is_deleted_already_is_told_with_what_would_be_lost() {
+    let (mut place, arn) = bucket().await;
+    place.start("embedded", "For example").await;
+    place.put("models/a/b/c").await;
+    place.kms().await.schedule_key_deletion().key_id(&arn).pending_window_in_days(7).send().await.unwrap();
+    place.stop();
+    let said = destroy(&place);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(said.out.contains("WARNING        the bucket still holds 1 object version(s)"), "{}", said.out);
 }
 
 /// Stores an object just when the key's deletion is asked for.

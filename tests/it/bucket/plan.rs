@@ -92,6 +92,16 @@ async fn colour_is_for_terminals_and_never_with_no_color() {
     assert!(!json.out.contains('\u{1b}'));
 }
 
+#[tokio::test]
+async fn check_before_the_first_apply_says_what_to_do() {
+    let place = Place::embedded().await;
+    for command in ["check", "outputs"] {
+        let said = place.bucket(&[command]);
+        assert_eq!(said.code, 1, "{said:?}");
+        assert!(said.err.contains("there is no KMS key named alias/strongroom"), "{}", said.err);
+    }
+}
+
 #[test]
 fn wrong_flag_is_an_error_and_no_plan_with_changes() {
     let place = Place::nothing("");
