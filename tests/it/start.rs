@@ -129,11 +129,15 @@ async fn drift_on_the_embedded_store_is_repaired_at_the_next_start() {
 }
 
 #[tokio::test]
-async fn drift_that_may_not_be_repaired_stops_the_start() {
+async fn unsafe_bucket_that_is_not_ours_stops_the_start() {
     let service = Service::start_with(BackEnd::Embedded, "provision = 'create'").await;
     let s3 = service.s3().await;
     let suspended = VersioningConfiguration::builder().status(BucketVersioningStatus::Suspended).build();
     s3.put_bucket_versioning().bucket(&service.bucket).versioning_configuration(suspended).send().await.unwrap();
+    let claims = s3.list_object_versions().bucket(&service.bucket).prefix("strongroom-claim").send().await.unwrap();
+    let claim = &claims.versions()[0];
+    let delete = s3.delete_object().bucket(&service.bucket).key(claim.key().unwrap());
+    delete.version_id(claim.version_id().unwrap()).send().await.unwrap();
     let refusal = service.refused_start().await;
     assert!(refusal.contains("not safe") && refusal.contains("versioned"), "{refusal}");
 }
@@ -162,6 +166,8 @@ async fn disabled_key_of_the_embedded_store_can_be_enabled_while_the_service_doe
 #[tokio::test]
 async fn disabled_key_refuses_uploads_and_leaves_nothing() {
     let service = Service::start(BackEnd::Embedded).await;
+    // The first look is over; the next is minutes away.
+    service.json("/v1/posture?fresh=true").await;
     service.kms().await.disable_key().key_id(&service.key_arn).send().await.unwrap();
     let answer = service.upload("a/b", "m.bin", b"bytes").await;
     assert_eq!(code(answer, 503).await, "encryption_key_unusable");

@@ -71,6 +71,11 @@ impl Guarded {
         self.name
     }
 
+    /// Everything that the program wrote.
+    pub(crate) fn log(&self) -> String {
+        String::from_utf8_lossy(&fs::read(self.dir.join(LOG)).unwrap_or_default()).into_owned()
+    }
+
     /// The last lines that the program wrote, under its name, for a failure's message.
     pub(crate) fn log_tail(&self) -> String {
         let text = fs::read(self.dir.join(LOG)).unwrap_or_default();

@@ -320,9 +320,9 @@ impl Service {
         self.assert_nothing_left().await;
     }
 
-    /// What the service has logged.
+    /// What the service has logged since it was started last.
     pub(crate) fn log(&self) -> String {
-        self.program.as_ref().map(Guarded::log_tail).unwrap_or_default()
+        self.program.as_ref().map(Guarded::log).unwrap_or_default()
     }
 }
 
