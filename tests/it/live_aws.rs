@@ -2,12 +2,14 @@
 //!
 //! The embedded endpoint promises an answer to each, and is held to it. AWS is held only to what its documentation and
 //! everybody's experience agree on; the other answers are written down as a table. `docs/OPERATIONS.md` says what it
-//! costs and needs. Whatever happens, the bucket goes, its objects go, and the deletion of its keys is scheduled.
+//! costs, and which permissions it needs: the embedded endpoint is asked by somebody who has exactly those.
+//! Whatever happens, the bucket goes, its objects go, and the deletion of its keys is scheduled.
 
 mod place;
 mod provisioning;
 mod questions;
 
+use std::fmt::Write as _;
 use std::io::Write as _;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
@@ -18,6 +20,12 @@ use self::place::Place;
 
 /// The whole conversation with AWS, the cleaning not counted.
 const LIMIT: Duration = Duration::from_mins(20);
+
+/// What was asked so far; on AWS each answer is also said at once, so that nothing is lost when a later question fails.
+struct Answers {
+    live: bool,
+    all: Vec<Answer>,
+}
 
 /// What was asked, and what was answered.
 #[derive(Debug, Clone)]
@@ -33,7 +41,7 @@ struct Answer {
 #[tokio::test]
 async fn embedded_endpoint_answers_as_it_promises_that_aws_does() {
     let place = Place::embedded().await;
-    let answers = converse(&place).await;
+    let answers = Box::pin(converse(&place)).await;
     let kept = place.leave().await;
     assert_eq!(kept, Vec::<String>::new(), "left behind");
     assert_eq!(answers.len(), 22, "questions");
@@ -49,7 +57,8 @@ async fn aws_answers_what_only_aws_can() {
     }
     let place = Place::aws().await;
     say(&format!("live AWS: region {}, bucket {}\n", place.region, place.bucket));
-    let conversation = AssertUnwindSafe(tokio::time::timeout(LIMIT, converse(&place))).catch_unwind().await;
+    let conversation = tokio::time::timeout(LIMIT, Box::pin(converse(&place)));
+    let conversation = AssertUnwindSafe(conversation).catch_unwind().await;
     let kept = place.leave().await;
     say(&match kept.as_slice() {
         [] => "live AWS: nothing is left but keys that wait for their end, 7 days from now\n".to_owned(),
@@ -67,16 +76,20 @@ async fn aws_answers_what_only_aws_can() {
 }
 
 async fn converse(place: &Place) -> Vec<Answer> {
-    let mut answers = Vec::new();
+    let mut answers = Answers { live: place.live, all: Vec::new() };
     let made = provisioning::create(place, &mut answers).await;
-    questions::ask(place, &made, &mut answers).await;
+    Box::pin(questions::ask(place, &made, &mut answers)).await;
     provisioning::drift_and_repair(place, &made, &mut answers).await;
-    for answer in &answers {
-        if place.live {
+    answers.all
+}
+
+impl Answers {
+    fn push(&mut self, answer: Answer) {
+        if self.live {
             say(&format!("live AWS: {}: {}\n", answer.question, answer.answered));
         }
+        self.all.push(answer);
     }
-    answers
 }
 
 fn table(answers: &[Answer]) -> String {
@@ -87,7 +100,7 @@ fn table(answers: &[Answer]) -> String {
             (false, false) => "DIFFERENT",
             (false, true) => "WRONG",
         };
-        text.push_str(&format!("| {question} | {answered} | {promised} | {mark} |\n"));
+        writeln!(text, "| {question} | {answered} | {promised} | {mark} |").unwrap();
     }
     text
 }

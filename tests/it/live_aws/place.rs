@@ -1,6 +1,7 @@
 //! Where the questions are asked: an account, a bucket's name that nobody has, and the broom.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use aws_sdk_s3::config::timeout::TimeoutConfig;
@@ -13,6 +14,8 @@ use embedded_aws::EmbeddedAws;
 use strongroom::provision::check::Bare;
 use strongroom::provision::{BackEnd, Clients, Patience, Wanted};
 use tempfile::TempDir;
+
+use crate::support::process::source;
 
 const EMBEDDED_REGION: &str = "us-east-1";
 /// The shortest that KMS allows.
@@ -34,12 +37,21 @@ pub(super) struct Place {
 impl Place {
     pub(super) async fn embedded() -> Self {
         let dir = TempDir::new().unwrap();
-        let mut config = embedded_aws::Config::new(dir.path());
+        let identities = dir.path().join("identities.json");
+        let identity = serde_json::json!([{
+            "access_key": "LIVE",
+            "secret_key": "a-long-secret",
+            "arn": "arn:aws:iam::000000000000:user/live",
+            "actions": documented_actions(),
+        }]);
+        std::fs::write(&identities, identity.to_string()).unwrap();
+        std::fs::set_permissions(&identities, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let mut config = embedded_aws::Config::new(dir.path().join("store"));
         config.listen = "127.0.0.1:0".parse().unwrap();
+        config.identities_file = Some(identities);
         EMBEDDED_REGION.clone_into(&mut config.region);
         let server = EmbeddedAws::start(config).await.unwrap();
-        let pair = server.credentials();
-        let keys = Credentials::new(pair.access_key(), pair.secret_key(), None, None, "test");
+        let keys = Credentials::new("LIVE", "a-long-secret", None, None, "test");
         let endpoint = format!("http://{}", server.addr());
         Self {
             clients: clients(EMBEDDED_REGION, &SharedCredentialsProvider::new(keys), Some(&endpoint)),
@@ -174,6 +186,18 @@ impl Place {
         let end = kms.schedule_key_deletion().key_id(key).pending_window_in_days(DELETION_DAYS);
         end.send().await.map(drop).map_err(|error| told(&error))
     }
+}
+
+/// What docs/OPERATIONS.md asks the account for.
+fn documented_actions() -> Vec<String> {
+    let text = std::fs::read_to_string(source("docs/OPERATIONS.md")).unwrap();
+    let (_, section) = text.split_once("## Trying real AWS").unwrap();
+    let (_, policy) = section.split_once("```json").unwrap();
+    let (policy, _) = policy.split_once("```").unwrap();
+    let policy: serde_json::Value = serde_json::from_str(policy).unwrap();
+    let statements = policy["Statement"].as_array().unwrap().iter();
+    let actions = statements.flat_map(|statement| statement["Action"].as_array().unwrap());
+    actions.map(|action| action.as_str().unwrap().to_owned()).collect()
 }
 
 /// Status and code of an error that came as an answer, else what went wrong.

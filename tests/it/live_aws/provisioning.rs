@@ -3,13 +3,13 @@
 use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
 use strongroom::provision::{self, ClaimId, Finding, Mode, Provisioned, Status};
 
-use super::Answer;
 use super::place::Place;
+use super::{Answer, Answers};
 
 const IN_ORDER: &str = "everything passes";
 
 /// Makes the bucket, and tries whether it is what was wanted.
-pub(super) async fn create(place: &Place, answers: &mut Vec<Answer>) -> Provisioned {
+pub(super) async fn create(place: &Place, answers: &mut Answers) -> Provisioned {
     let wanted = place.wanted();
     let made = provision::provision(&place.clients, &wanted, Mode::Create).await;
     let made = made.unwrap_or_else(|error| panic!("provisioning: {}", chain(&error)));
@@ -30,7 +30,7 @@ pub(super) async fn create(place: &Place, answers: &mut Vec<Answer>) -> Provisio
 }
 
 /// Spoils three settings, and has them brought back.
-pub(super) async fn drift_and_repair(place: &Place, made: &Provisioned, answers: &mut Vec<Answer>) {
+pub(super) async fn drift_and_repair(place: &Place, made: &Provisioned, answers: &mut Answers) {
     let (s3, bucket) = (&place.clients.s3, &place.bucket);
     let suspended = VersioningConfiguration::builder().status(BucketVersioningStatus::Suspended).build();
     s3.put_bucket_versioning().bucket(bucket).versioning_configuration(suspended).send().await.unwrap();

@@ -13,8 +13,8 @@ use strongroom::domain::Sha256Digest;
 use strongroom::provision::policy::bucket_policy;
 use strongroom::provision::{Profile, Provisioned, Wanted};
 
-use super::Answer;
 use super::place::{Place, told};
+use super::{Answer, Answers};
 
 const BODY: &[u8] = b"weights";
 const OTHER_BODY: &[u8] = b"weighed";
@@ -32,7 +32,7 @@ struct Asking<'a> {
 }
 
 /// Asks them all, in an order that needs few changes of the policy.
-pub(super) async fn ask(place: &Place, made: &Provisioned, answers: &mut Vec<Answer>) {
+pub(super) async fn ask(place: &Place, made: &Provisioned, answers: &mut Answers) {
     let asking = Asking {
         place,
         ours: made.outputs.key_arn.clone(),
@@ -115,7 +115,7 @@ impl Asking<'_> {
     }
 
     /// A minute has not passed since versioning was switched on.
-    async fn first_version(&self, answers: &mut Vec<Answer>) {
+    async fn first_version(&self, answers: &mut Answers) {
         // Once more, so that the time is known; it changes nothing.
         let enabled = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
         let s3 = &self.place.clients.s3;
@@ -135,7 +135,7 @@ impl Asking<'_> {
     }
 
     /// Rows 1, 3, 4 and 6 of the truth table.
-    async fn rows(&self, form: &str, promised: [&'static str; 4], answers: &mut Vec<Answer>) {
+    async fn rows(&self, form: &str, promised: [&'static str; 4], answers: &mut Answers) {
         let questions = if form == "explicit" {
             [
                 "explicit policy, no headers",
@@ -199,7 +199,7 @@ impl Asking<'_> {
         Ok((id, CompletedMultipartUpload::builder().parts(part).build()))
     }
 
-    async fn parts(&self, answers: &mut Vec<Answer>) {
+    async fn parts(&self, answers: &mut Answers) {
         let (s3, bucket) = (&self.place.clients.s3, &self.place.bucket);
         let answered = match self.upload("parts").await {
             Err(refused) => refused,
@@ -214,7 +214,7 @@ impl Asking<'_> {
         answers.push(open("explicit policy, upload in parts with headers only on its beginning", UNDER_OURS, answered));
     }
 
-    async fn copies(&self, answers: &mut Vec<Answer>) {
+    async fn copies(&self, answers: &mut Answers) {
         let (s3, bucket) = (&self.place.clients.s3, &self.place.bucket);
         let copy = |to: &str| s3.copy_object().bucket(bucket).key(to).copy_source(format!("{bucket}/first"));
         let bare = match copy("copy-bare").send().await {
@@ -230,7 +230,7 @@ impl Asking<'_> {
         answers.push(agreed("explicit policy, copy with headers", UNDER_OURS, dressed));
     }
 
-    async fn presigned(&self, answers: &mut Vec<Answer>) {
+    async fn presigned(&self, answers: &mut Answers) {
         let sign = async |key: &str| {
             let config = PresigningConfig::expires_in(Duration::from_mins(5)).unwrap();
             let digest = Sha256Digest::of(BODY).to_base64();
@@ -265,7 +265,7 @@ impl Asking<'_> {
     }
 
     /// Two uploads of one key that end at the same moment, each only if there is nothing yet.
-    async fn race(&self, answers: &mut Vec<Answer>) {
+    async fn race(&self, answers: &mut Answers) {
         let (s3, bucket) = (&self.place.clients.s3, &self.place.bucket);
         let complete = async || {
             let (id, parts) = self.upload("race").await?;

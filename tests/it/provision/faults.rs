@@ -188,7 +188,9 @@ async fn principals_that_are_too_new_are_waited_for_and_the_end_says_what_to_che
         ]
     };
     let wanted = limited("new-role");
-    new_principal().into_iter().for_each(|rule| spoiled.proxy.inject(rule));
+    for rule in new_principal() {
+        spoiled.proxy.inject(rule);
+    }
     let made = spoiled.create(&wanted).await.unwrap();
     spoiled.assert_one_key(&wanted, &made).await;
     assert_eq!((spoiled.proxy.count("PutBucketPolicy"), spoiled.proxy.count("PutKeyPolicy")), (3, 3));
@@ -388,7 +390,7 @@ async fn no_call_waits_for_ever_for_an_answer() {
         proxy.inject(Rule::when(move |asked| asked.operation == silent).does(Fault::BlackHole));
         let wanted = limited(&format!("silent-{number}"));
         let run = provision::provision(&clients, &wanted, Mode::Create);
-        let ended = tokio::time::timeout(Duration::from_secs(60), run).await.unwrap_or_else(|_| panic!("{operation}"));
+        let Ok(ended) = tokio::time::timeout(Duration::from_mins(1), run).await else { panic!("{operation}") };
         match ended {
             Err(error) => assert!(told(&error).contains("no answer"), "{operation}: {}", told(&error)),
             // What is only looked at to find what an earlier run left may stay unseen.
