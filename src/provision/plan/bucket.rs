@@ -46,7 +46,7 @@ pub fn plan_bucket(want: &BucketSpec, have: &ObservedBucket, mode: Mode) -> Resu
         other => Standing::Different(other.to_string()),
     };
     planner.settle(&settings.versioning, enabled, Step::EnableVersioning);
-    planner.settle_object_lock(&want.options, &settings.options);
+    planner.settle_object_lock(&want.options, settings);
     planner.settle_policy(want, settings)?;
     planner.settle_lifecycle(&want.options, &settings.lifecycle);
     planner.settle_options(&want.options, &settings.options);

@@ -1,18 +1,26 @@
 //! The changes that only some buckets need: Object Lock, access logs, events, CORS.
 
-use aws_sdk_s3::types::{CorsRule, NotificationConfiguration};
+use aws_sdk_s3::types::{BucketVersioningStatus, CorsRule, NotificationConfiguration};
 
 use super::{Planner, Standing};
 use crate::provision::change::Step;
-use crate::provision::observe::{ObservedOptions, cors_rule, same_cors, with_event_bridge};
+use crate::provision::observe::{BucketSettings, Observed, ObservedOptions, cors_rule, same_cors, with_event_bridge};
 use crate::provision::spec::{AccessLog, CORS_RULE_ID, ObjectLock, Options};
 
 impl Planner<'_> {
     /// Object Lock needs versioning, so it comes right after it.
     ///
     /// It can never be turned off, nor is a retention in force ever shortened: that is in order.
-    pub(super) fn settle_object_lock(&mut self, want: &Options, have: &ObservedOptions) {
+    pub(super) fn settle_object_lock(&mut self, want: &Options, bucket: &BucketSettings) {
         let Some(wanted) = want.object_lock else { return };
+        let have = &bucket.options;
+        // What only a repair enables again; before that S3 would refuse the lock.
+        if have.object_lock == Observed::Absent
+            && bucket.versioning == Observed::Known(BucketVersioningStatus::Suspended)
+        {
+            let standing = Standing::Different("off, and impossible while versioning is suspended".to_owned());
+            return self.settle(&bucket.versioning, |_| standing, Step::LockObjects(wanted));
+        }
         let in_force = have.object_lock.known().copied().flatten();
         let kept = in_force.map_or(wanted, |lock| lock.or_stricter(wanted));
         let standing = |have: &Option<ObjectLock>| match have {
@@ -113,6 +121,17 @@ mod tests {
             let in_create = if have.is_none() { due } else { vec![] };
             assert_eq!(plan(&spec, settings, Mode::Create), in_create, "{have:?}");
         }
+    }
+
+    #[test]
+    fn nothing_is_locked_while_versioning_is_suspended_and_left_so() {
+        let spec = with_options(Options { object_lock: all_options().object_lock, ..Options::default() });
+        let mut settings = in_order(&spec);
+        settings.versioning = Observed::Known(aws_sdk_s3::types::BucketVersioningStatus::Suspended);
+        settings.options.object_lock = Observed::Absent;
+        assert_eq!(plan(&spec, settings.clone(), Mode::Create), []);
+        let steps = plan(&spec, settings, Mode::Repair);
+        assert!(matches!(steps.as_slice(), [Step::EnableVersioning, Step::LockObjects(_)]), "{steps:?}");
     }
 
     #[test]
