@@ -363,6 +363,46 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn read_is_tried_again_when_the_server_was_busy_or_broke_off_and_not_when_nobody_is_there() {
+        for (status, code, passes) in [
+            (503, "SlowDown", true),
+            (500, "InternalError", true),
+            (429, "", true),
+            (400, "ThrottlingException", true),
+            (404, "NoSuchBucket", true),
+            (404, "NoSuchBucketPolicy", false),
+            (403, "AccessDenied", false),
+            (501, "NotImplemented", false),
+        ] {
+            assert_eq!(fault(status, code).passes_on_read(), passes, "{status} {code}");
+        }
+        let lost = |how| Fault { lost: Some(how), ..fault(0, "") };
+        assert!(lost(Lost::Cut).passes_on_read() && lost(Lost::Cut).passes_on_bucket());
+        assert!(!lost(Lost::Silent).passes_on_read() && lost(Lost::Silent).passes_on_key());
+    }
+
+    #[test]
+    fn throttled_call_did_nothing_and_an_unanswered_one_may_have() {
+        assert!(!fault(400, "ThrottlingException").may_have_worked());
+        assert!(fault(500, "KMSInternalException").may_have_worked());
+        assert!(Fault { lost: Some(Lost::Silent), ..fault(0, "") }.may_have_worked());
+    }
+
+    #[test]
+    fn only_an_unknown_principal_makes_a_bad_policy_worth_another_try() {
+        let told = |code, message: &str| Fault { message: message.to_owned(), ..fault(400, code) };
+        for (code, message, passes) in [
+            ("MalformedPolicy", "Invalid principal in policy", true),
+            ("MalformedPolicy", "Missing required field Effect", false),
+            ("MalformedPolicyDocumentException", "Policy contains a statement with one or more invalid principals.", true),
+            ("MalformedPolicyDocumentException", "The new key policy will not allow you to update it.", false),
+        ] {
+            let fault = told(code, message);
+            assert_eq!((fault.passes_on_bucket(), fault.passes_on_key()), (passes, passes), "{message}");
+        }
+    }
+
+    #[test]
     fn message_names_call_status_code_and_request() {
         let fault = Fault {
             operation: "PutBucketPolicy",
