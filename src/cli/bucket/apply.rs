@@ -37,7 +37,8 @@ impl Apply {
 fn text(done: &Done) -> String {
     let Done { mode, provisioned, left_alone } = done;
     let summary = match provisioned.changes_made.len() {
-        0 => "In sync: nothing was changed.".to_owned(),
+        0 if left_alone.is_empty() => "In sync: nothing was changed.".to_owned(),
+        0 => "Nothing was changed.".to_owned(),
         1 => "1 change was made.".to_owned(),
         many => format!("{many} changes were made."),
     };

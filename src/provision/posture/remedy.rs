@@ -19,7 +19,7 @@ pub fn remedy(claim: ClaimId) -> &'static str {
         | ClaimId::ForeignKeyRefused
         | ClaimId::DualLayerRefused
         | ClaimId::CustomerKeyWriteRefused
-        | ClaimId::AnonymousWriteRefused => "strongroom bucket apply, then strongroom bucket check",
+        | ClaimId::AnonymousWriteRefused => "strongroom bucket apply --mode repair, then strongroom bucket check",
         ClaimId::PolicyGrantsNothing => {
             "remove the Allow statements from the bucket policy by hand: they are never removed for you"
         }
@@ -43,6 +43,6 @@ pub fn remedy(claim: ClaimId) -> &'static str {
         | ClaimId::AccessLogged
         | ClaimId::EventsSent
         | ClaimId::CorsExact
-        | ClaimId::ObjectsTiered => "strongroom bucket apply",
+        | ClaimId::ObjectsTiered => "strongroom bucket apply --mode repair",
     }
 }

@@ -47,7 +47,9 @@ async fn drift_is_planned_left_alone_by_create_and_brought_back_by_repair() {
     assert_eq!(json["changes"][0]["kind"], "update");
     assert_eq!((&json["changes"][0]["from"], &json["changes"][0]["to"]), (&"Suspended".into(), &"Enabled".into()));
 
-    for create in [place.expect(0, &["plan"]), place.expect(0, &["apply"])] {
+    let (plan, apply) = (place.expect(0, &["plan"]), place.expect(0, &["apply"]));
+    assert!(!plan.contains("In sync") && !apply.contains("In sync"), "{plan}{apply}");
+    for create in [plan, apply] {
         for part in ["Left alone", "--mode repair", "Suspended, should be Enabled"] {
             assert!(create.contains(part), "{part} in {create}");
         }
