@@ -4,6 +4,8 @@
 //! `credentials.json`. The file of further identities is a JSON list:
 //! `[{"access_key": "…", "secret_key": "…", "arn": "arn:aws:iam::000000000000:role/train", "actions": ["s3:Get*", "kms:Decrypt"]}]`.
 //! `actions` is the identity-policy half of authorisation: patterns with `*` and `?` in any case, over all resources.
+//! `allow` limits them: `[{"actions": ["s3:PutObject"], "resources": ["arn:aws:s3:::models/*"]}]`, patterns as well; an
+//! action that names no resource there is (`kms:ListKeys`, or an alias that does not exist) needs the resource `*`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -50,7 +52,15 @@ pub struct Identity {
     pub arn: String,
     /// The 12-digit account of the ARN.
     pub account: String,
+    allow: Vec<Allowance>,
+}
+
+/// Actions that are allowed on resources; patterns, both.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Allowance {
     actions: Vec<String>,
+    resources: Vec<String>,
 }
 
 /// All callers by access key.
@@ -72,7 +82,10 @@ struct IdentityEntry {
     access_key: String,
     secret_key: Zeroizing<String>,
     arn: String,
+    #[serde(default)]
     actions: Vec<String>,
+    #[serde(default)]
+    allow: Vec<Allowance>,
 }
 
 impl Credentials {
@@ -121,9 +134,17 @@ impl Credentials {
 }
 
 impl Identity {
-    /// Whether the identity policy lets it do `action` (`s3:PutObject`); on every resource, if at all.
-    pub fn allows(&self, action: &str) -> bool {
-        self.actions.iter().any(|wanted| pattern::matches(wanted, action, true))
+    /// Whether the identity policy lets it do `action` (`s3:PutObject`) on `resource`, an ARN or `*`.
+    pub fn allows(&self, action: &str, resource: &str) -> bool {
+        self.allow.iter().any(|allowance| {
+            allowance.names(action)
+                && allowance.resources.iter().any(|wanted| pattern::matches(wanted, resource, false))
+        })
+    }
+
+    /// Whether it may do `action` on anything at all.
+    pub fn allows_somewhere(&self, action: &str) -> bool {
+        self.allow.iter().any(|allowance| allowance.names(action))
     }
 
     /// Whether this is the root of its account, which no bucket policy can lock out of the policy itself.
@@ -136,6 +157,16 @@ impl Identity {
     }
 }
 
+impl Allowance {
+    fn everywhere(actions: Vec<String>) -> Self {
+        Self { actions, resources: vec!["*".to_owned()] }
+    }
+
+    fn names(&self, action: &str) -> bool {
+        self.actions.iter().any(|wanted| pattern::matches(wanted, action, true))
+    }
+}
+
 impl Identities {
     /// The administrator of `account` and, if a file is named, the identities in it.
     pub(crate) fn open(admin: &Credentials, account: &str, file: Option<&Path>) -> Result<Self, IdentityError> {
@@ -144,7 +175,7 @@ impl Identities {
             secret_key: admin.secret_key.clone(),
             arn: format!("arn:aws:iam::{account}:root"),
             account: account.to_owned(),
-            actions: vec!["*".to_owned()],
+            allow: vec![Allowance::everywhere(vec!["*".to_owned()])],
         };
         let mut by_access_key = BTreeMap::from([(admin.access_key.clone(), Arc::new(admin))]);
         for identity in file.map(read_identities).transpose()?.unwrap_or_default() {
@@ -166,7 +197,7 @@ impl TryFrom<IdentityEntry> for Identity {
     type Error = IdentityError;
 
     fn try_from(entry: IdentityEntry) -> Result<Self, IdentityError> {
-        let IdentityEntry { access_key, secret_key, arn, actions } = entry;
+        let IdentityEntry { access_key, secret_key, arn, actions, mut allow } = entry;
         let invalid = |reason| IdentityError::Invalid { access_key: access_key.clone(), reason };
         if !(3..=128).contains(&access_key.len()) || !access_key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
         {
@@ -188,10 +219,11 @@ impl TryFrom<IdentityEntry> for Identity {
         };
         let service = |action: &str| action.split_once(':').map(|(service, _)| service.to_ascii_lowercase());
         let known = |action: &String| action == "*" || matches!(service(action).as_deref(), Some("s3" | "kms"));
-        if !actions.iter().all(known) {
+        allow.push(Allowance::everywhere(actions));
+        if !allow.iter().flat_map(|allowance| &allowance.actions).all(known) {
             return Err(invalid("an action is neither s3:…, kms:… nor *"));
         }
-        Ok(Self { access_key, secret_key, arn, account, actions })
+        Ok(Self { access_key, secret_key, arn, account, allow })
     }
 }
 
@@ -207,7 +239,7 @@ impl fmt::Debug for Identity {
             .debug_struct("Identity")
             .field("access_key", &self.access_key)
             .field("arn", &self.arn)
-            .field("actions", &self.actions)
+            .field("allow", &self.allow)
             .finish_non_exhaustive()
     }
 }
@@ -270,12 +302,31 @@ mod tests {
         )
         .unwrap();
         let train = identities.get("TRAIN").unwrap();
-        assert!(train.allows("s3:GetObject"));
-        assert!(train.allows("kms:Decrypt"));
-        assert!(!train.allows("s3:PutObject"));
+        assert!(train.allows("s3:GetObject", "arn:aws:s3:::models/a"));
+        assert!(train.allows("kms:Decrypt", "*"));
+        assert!(!train.allows_somewhere("s3:PutObject"));
         assert!(!train.is_root());
         assert!(!format!("{train:?}").contains("a-long-secret"));
         assert!(identities.get("NOBODY").is_none());
+    }
+
+    #[test]
+    fn actions_are_limited_to_the_resources_they_stand_with() {
+        let identities = open(
+            r#"[{"access_key":"TRAIN","secret_key":"a-long-secret","arn":"arn:aws:iam::000000000000:role/train",
+                "allow":[{"actions":["s3:PutObject"],"resources":["arn:aws:s3:::b/in/*","arn:aws:s3:::b/claim"]},
+                         {"actions":["s3:ListBucket"],"resources":["arn:aws:s3:::b"]}]}]"#,
+        )
+        .unwrap();
+        let train = identities.get("TRAIN").unwrap();
+        assert!(
+            train.allows("s3:PutObject", "arn:aws:s3:::b/in/x") && train.allows("s3:PutObject", "arn:aws:s3:::b/claim")
+        );
+        assert!(
+            !train.allows("s3:PutObject", "arn:aws:s3:::b/out") && !train.allows("s3:PutObject", "arn:aws:s3:::b/In/x")
+        );
+        assert!(!train.allows("s3:ListBucket", "arn:aws:s3:::other") && !train.allows("s3:ListBucket", "*"));
+        assert!(train.allows_somewhere("s3:ListBucket") && !train.allows_somewhere("s3:GetObject"));
     }
 
     #[test]

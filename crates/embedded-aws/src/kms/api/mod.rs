@@ -69,14 +69,30 @@ impl Kms {
             "Decrypt" => Self::decrypt_for,
             _ => return Err(KmsError::UnknownOperation(operation.to_owned())),
         };
-        demand(identity, operation, "*")?;
+        demand(identity, operation, &self.resource_of(body))?;
         run(self, identity, body)
     }
+
+    /// The ARN of the key that a request names in any way; `*` when it names none that there is.
+    fn resource_of(&self, body: &[u8]) -> String {
+        let keys = self.read();
+        let named = serde_json::from_slice::<Named>(body).ok().and_then(|named| named.key_id.or(named.target_key_id));
+        let key = named.and_then(|name| keys.resolve(&name, Names::All).ok());
+        key.map_or_else(|| "*".to_owned(), |key| keys.arns.key(&key.record.id))
+    }
+}
+
+/// The members by which requests name a key.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Named {
+    key_id: Option<String>,
+    target_key_id: Option<String>,
 }
 
 /// Demands that the caller's identity policy allows an operation.
 fn demand(identity: &Identity, operation: &str, resource: &str) -> Result<(), KmsError> {
-    if identity.allows(&format!("kms:{operation}")) {
+    if identity.allows(&format!("kms:{operation}"), resource) {
         return Ok(());
     }
     Err(KmsError::AccessDenied(format!(

@@ -63,10 +63,10 @@ impl Caller {
         self.decide(facts.as_ref(), action, &resource(bucket, key), &context)
     }
 
-    /// Demands the identity's permission to use a KMS key on its behalf (`kms:Decrypt`).
-    pub(crate) fn may_use_key(&self, action: &str) -> S3Result<()> {
+    /// Demands the identity's permission to use the KMS key with this ARN on its behalf (`kms:Decrypt`).
+    pub(crate) fn may_use_key(&self, action: &str, key: &str) -> S3Result<()> {
         match &self.identity {
-            Some(identity) if identity.allows(action) => Ok(()),
+            Some(identity) if identity.allows(action, key) => Ok(()),
             Some(identity) => Err(denied(format!(
                 "User: {} is not authorized to perform: {action} on the resource associated with this ciphertext \
                  because no identity-based policy allows the {action} action",
@@ -79,7 +79,7 @@ impl Caller {
     /// Whether the caller belongs to the owner's account and may write objects, whatever a bucket policy says.
     pub(super) fn is_writer_of(&self, facts: &AccessFacts) -> bool {
         let own = self.identity.as_ref().filter(|identity| identity.account == facts.owner_account);
-        own.is_some_and(|identity| identity.allows("s3:PutObject"))
+        own.is_some_and(|identity| identity.allows_somewhere("s3:PutObject"))
     }
 
     /// Decides over an action by identity policy, bucket policy and public access block.
@@ -94,7 +94,7 @@ impl Caller {
         resource: &str,
         context: &Context,
     ) -> S3Result<()> {
-        let allowed_by_identity = self.identity.as_ref().is_some_and(|identity| identity.allows(action));
+        let allowed_by_identity = self.identity.as_ref().is_some_and(|identity| identity.allows(action, resource));
         let Some(facts) = facts else {
             return if allowed_by_identity { Ok(()) } else { Err(self.not_allowed(action, resource)) };
         };

@@ -173,7 +173,7 @@ impl Access {
                 decide_all(caller, request.facts, actions, &resource, &context)?;
                 decide_headers(caller, request, &resource, &context)?;
                 match (operation.write, &encryption.key) {
-                    (Write::ByHeaders { .. }, Some(_)) => caller.may_use_key("kms:GenerateDataKey"),
+                    (Write::ByHeaders { .. }, Some(key)) => caller.may_use_key("kms:GenerateDataKey", key),
                     _ => Ok(()),
                 }
             }

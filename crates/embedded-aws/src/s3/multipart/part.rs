@@ -152,11 +152,9 @@ async fn store_part(
 
 /// AWS decrypts the upload's key for each part.
 fn may_extend(upload: &Upload, extensions: &Extensions) -> S3Result<()> {
-    if upload.encryption.kms_key.is_none() {
-        return Ok(());
-    }
+    let Some(key) = &upload.encryption.kms_key else { return Ok(()) };
     match extensions.get::<Arc<Caller>>() {
-        Some(caller) => caller.may_use_key("kms:Decrypt"),
+        Some(caller) => caller.may_use_key("kms:Decrypt", key),
         None => Err(s3_error!(AccessDenied, "Access Denied")),
     }
 }

@@ -104,11 +104,9 @@ fn may_know_absence(store: &Store, bucket: &str, extensions: &Extensions) -> S3R
 
 /// Reading SSE-KMS content takes `kms:Decrypt`, as on AWS.
 pub(super) fn may_decrypt(content: &Content, extensions: &Extensions) -> S3Result<()> {
-    if content.encryption.kms_key.is_none() {
-        return Ok(());
-    }
+    let Some(key) = &content.encryption.kms_key else { return Ok(()) };
     match extensions.get::<Arc<Caller>>() {
-        Some(caller) => caller.may_use_key("kms:Decrypt"),
+        Some(caller) => caller.may_use_key("kms:Decrypt", key),
         None => Err(s3_error!(AccessDenied, "Access Denied")),
     }
 }
