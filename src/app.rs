@@ -131,7 +131,8 @@ impl Service {
             let ours = secured.posture.status_of(ClaimId::BucketOurs) == Some(Status::Passed);
             let catalog = Some((catalog.clone(), vault));
             let (clients, wanted) = (back_end.serving_clients(), back_end.wanted(config));
-            Looker::new(clients, wanted, secured.spec.clone(), secured.store.clone(), catalog).once_ours(ours)
+            let looker = Looker::new(clients, wanted, secured.spec.clone(), secured.store.clone(), catalog);
+            looker.after_start(secured.looked, ours)
         });
         let watch = Watch {
             posture: secured.posture,

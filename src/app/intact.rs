@@ -40,7 +40,9 @@ pub(super) enum WalkError {
 /// Where the walk is, and what it has found.
 #[derive(Debug, Default)]
 pub(super) struct Walk {
-    /// Everything up to this key was judged in this round.
+    /// Vaults of the bucket that this round is through with: usually there is one, and none is.
+    vaults_through: usize,
+    /// Everything up to this key was judged in the vault at hand.
     judged_to: String,
     /// Objects judged in this round.
     seen: u64,
@@ -76,12 +78,14 @@ impl Walk {
     /// [`WalkError`]; what was judged until then counts.
     pub(super) async fn go_on(&mut self, catalog: &Catalog, vault: i64, store: &Store) -> Result<(), WalkError> {
         let mut examined = self.examine_damaged(store).await?;
+        let vaults = catalog.vaults_beside(vault).await?;
         let mut list = List::behind(&self.judged_to);
-        loop {
-            let pinned = catalog.published_objects(vault, &self.judged_to, ROWS).await?;
+        while let Some(vault) = vaults.get(self.vaults_through) {
+            let pinned = catalog.published_objects(*vault, &self.judged_to, ROWS).await?;
             if pinned.is_empty() {
-                self.end_round();
-                return Ok(());
+                self.vaults_through += 1;
+                self.judged_to.clear();
+                list.begin_again();
             }
             for object in pinned {
                 let Some(latest) = list.latest_of(&object.key, store).await? else { return Ok(()) };
@@ -99,6 +103,8 @@ impl Walk {
                 self.judged_to = object.key;
             }
         }
+        self.end_round();
+        Ok(())
     }
 
     /// What is to be said of it now; `trouble` is why the walk could not go on.
@@ -163,6 +169,7 @@ impl Walk {
         self.round += 1;
         self.seen = 0;
         self.uncounted = 0;
+        self.vaults_through = 0;
         self.judged_to.clear();
     }
 
@@ -256,6 +263,11 @@ impl List {
     fn behind(key: &str) -> Self {
         let next = (!key.is_empty()).then(|| ListedTo::key(key));
         Self { page: VecDeque::new(), next, begun: false, pages_left: PAGES }
+    }
+
+    /// Back to the first key; what was read counts.
+    fn begin_again(&mut self) {
+        *self = Self { pages_left: self.pages_left, ..Self::behind("") };
     }
 
     /// What a read of this key gets; none when the look has read enough. Keys are to be asked for in order.

@@ -47,9 +47,9 @@ impl Looker {
         Self { clients, wanted, spec, store, catalog, walk, last, once_ours: false, skewed: false }
     }
 
-    /// As [`Self::new`], of a bucket whose claim was seen to be ours.
-    pub(super) fn once_ours(self, once_ours: bool) -> Self {
-        Self { once_ours, ..self }
+    /// As [`Self::new`], after a start that looked already, and that knows whether the bucket is ours.
+    pub(super) fn after_start(self, last: Vec<Finding>, once_ours: bool) -> Self {
+        Self { last, once_ours, ..self }
     }
 
     /// Reads settings, key, claim, clock and the next stretch of objects; ends within about a minute.
@@ -149,16 +149,10 @@ fn unanswered(last: &Finding) -> Finding {
     Finding::not_verifiable(last.claim, last.expected.clone(), late)
 }
 
-/// An error and its causes, in one line.
+/// An error and its causes down to S3's code, in one line; the SDK's own words differ at each try.
 pub(super) fn told(error: &(dyn StdError + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
+    let causes = std::iter::successors(Some(error), |&error| error.source());
+    causes.take(3).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 #[cfg(test)]

@@ -42,6 +42,8 @@ pub(super) struct Secured {
     pub(super) store: Store,
     pub(super) spec: BucketSpec,
     pub(super) posture: Posture,
+    /// What provisioning looked at, as it stood then.
+    pub(super) looked: Vec<Finding>,
     pub(super) outputs: Outputs,
     pub(super) changes: Vec<String>,
     pub(super) remarks: Vec<String>,
@@ -73,10 +75,13 @@ pub(super) async fn secure(
     if let Some(bytes) = &claimed {
         claim::judge(bytes, catalog.id())?;
     }
-    posture.take(provisioned.findings);
+    posture.take(provisioned.findings.clone());
     if against(&posture).is_empty() {
         let clients = back_end.serving_clients();
-        let proof = Proof { clients: (!off).then_some(&clients), store: &store, spec: &spec, catalog: catalog.id() };
+        // What nobody has changed just now is in force.
+        let settling = if provisioned.changes_made.is_empty() { Duration::ZERO } else { provision::POLICY_SETTLING };
+        let clients = (!off).then_some(&clients);
+        let proof = Proof { clients, store: &store, spec: &spec, catalog: catalog.id(), settling };
         proof.establish(&posture, true).await?;
     }
     let against = against(&posture);
@@ -87,8 +92,8 @@ pub(super) async fn secure(
     if !against.is_empty() {
         tracing::warn!("the bucket is not safe: bytes are given out, new ones are refused until it is repaired");
     }
-    let (outputs, changes) = (provisioned.outputs, provisioned.changes_made);
-    Ok(Secured { store, spec, posture, outputs, changes, remarks })
+    let (looked, outputs, changes) = (provisioned.findings, provisioned.outputs, provisioned.changes_made);
+    Ok(Secured { store, spec, posture, looked, outputs, changes, remarks })
 }
 
 /// What is needed to try a bucket out.
@@ -99,6 +104,8 @@ pub(super) struct Proof<'a> {
     pub(super) store: &'a Store,
     pub(super) spec: &'a BucketSpec,
     pub(super) catalog: &'a str,
+    /// How long a write that must be refused is tried again when it got through.
+    pub(super) settling: Duration,
 }
 
 impl Proof<'_> {
@@ -107,10 +114,10 @@ impl Proof<'_> {
     /// # Errors
     /// Of the claim; everything else is in the posture.
     pub(super) async fn establish(&self, posture: &Posture, may_claim: bool) -> Result<Vec<Transition>, SecureError> {
-        let findings = prove(self.clients, self.store, self.spec, Some(self.catalog), provision::POLICY_SETTLING).await;
+        let findings = prove(self.clients, self.store, self.spec, Some(self.catalog), self.settling).await;
         let absent = findings.iter().any(|f| f.claim == ClaimId::BucketOurs && f.status == Status::NotVerifiable);
         let mut transitions = posture.take(findings);
-        let unclaimed = posture.check().is_err_and(|closed| closed.claims == [ClaimId::BucketOurs]);
+        let unclaimed = posture.verdict().is_err_and(|closed| closed.claims == [ClaimId::BucketOurs]);
         if absent && unclaimed && may_claim {
             match self.claim().await {
                 Ok(finding) => transitions.extend(posture.take(vec![finding])),
@@ -159,7 +166,7 @@ pub(super) fn proof_is_due(posture: &Posture) -> bool {
     let unproven = !proven(ClaimId::BucketOurs)
         || !proven(ClaimId::Canary)
         || PROBES.iter().any(|claim| posture.status_of(*claim) == Some(Status::Failed));
-    let only_trials = match posture.check() {
+    let only_trials = match posture.verdict() {
         Ok(()) => true,
         Err(closed) => closed
             .claims

@@ -9,7 +9,7 @@ use ulid::Ulid;
 use super::look::Looker;
 use super::secure::{PROOF_PAUSE, Proof, proof_is_due};
 use crate::catalog::Catalog;
-use crate::provision::{BucketSpec, ClaimId, Clients, Effect, Posture, Status, Transition, remedy};
+use crate::provision::{BucketSpec, ClaimId, Clients, Effect, POLICY_SETTLING, Posture, Status, Transition, remedy};
 use crate::registry;
 use crate::store::Store;
 
@@ -33,14 +33,14 @@ impl Watch {
         loop {
             let looking = self.posture.begin_look();
             self.overrides().await;
-            let open = self.posture.check().is_ok();
+            let open = self.posture.verdict().is_ok();
             let mut news = self.posture.take(looker.look().await);
             let proving = proof_is_due(&self.posture);
             if proving {
                 news.extend(self.prove(Some(&self.clients)).await);
             }
             self.posture.end_look(looking);
-            announce(&news);
+            announce(&news, &self.posture);
             self.announce_gate(open);
             let pause = if proving { self.every.min(PROOF_PAUSE) } else { jittered(self.every) };
             self.rest(pause).await;
@@ -53,15 +53,16 @@ impl Watch {
             tokio::time::sleep(PROOF_PAUSE).await;
             self.overrides().await;
             if proof_is_due(&self.posture) {
-                let open = self.posture.check().is_ok();
-                announce(&self.prove(None).await);
+                let open = self.posture.verdict().is_ok();
+                announce(&self.prove(None).await, &self.posture);
                 self.announce_gate(open);
             }
         }
     }
 
     async fn prove(&self, clients: Option<&Clients>) -> Vec<Transition> {
-        let proof = Proof { clients, store: &self.store, spec: &self.spec, catalog: self.catalog.id() };
+        let (store, spec, settling) = (&self.store, &self.spec, POLICY_SETTLING);
+        let proof = Proof { clients, store, spec, catalog: self.catalog.id(), settling };
         // A bucket made anew behind our back is ours when provisioning has marked it so, in the account that must own it.
         let may_claim = clients.is_none() || self.posture.status_of(ClaimId::Tagged) == Some(Status::Passed);
         proof.establish(&self.posture, may_claim).await.unwrap_or_else(|error| {
@@ -78,7 +79,7 @@ impl Watch {
     }
 
     fn announce_gate(&self, was_open: bool) {
-        match (was_open, self.posture.check()) {
+        match (was_open, self.posture.verdict()) {
             (false, Ok(())) => tracing::info!("posture: new bytes are taken"),
             (true, Err(closed)) => tracing::warn!(%closed, "posture: new bytes are refused"),
             _ => {}
@@ -95,7 +96,7 @@ impl Watch {
 }
 
 /// One line for each claim that failed or holds again, and one for all that cannot be looked at.
-fn announce(news: &[Transition]) {
+fn announce(news: &[Transition], posture: &Posture) {
     let (mut unseen, mut seen) = (Vec::new(), Vec::new());
     for Transition { claim, effect, from, to } in news {
         let (was, is) = (&from.1, &to.1);
@@ -103,6 +104,7 @@ fn announce(news: &[Transition]) {
             (_, Status::Failed) => {
                 let remedy = remedy(*claim);
                 let consequence = match effect {
+                    Effect::Blocking if posture.is_overridden(*claim) => "an override lets writes pass; to repair it",
                     Effect::Blocking => "new bytes are refused until it is repaired",
                     Effect::Degrading => "nothing is refused for it; to repair it",
                 };

@@ -14,6 +14,23 @@ pub struct PinnedObject {
 }
 
 impl Catalog {
+    /// The vaults in the same bucket, this one included: objects keep theirs when the key changes.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn vaults_beside(&self, vault: i64) -> Result<Vec<i64>, Error> {
+        let fail = || Error::during("list the vaults of a bucket");
+        let rows = sqlx::query(
+            "select other.id from vaults own join vaults other on other.bucket = own.bucket \
+             where own.id = $1 order by other.id",
+        )
+        .bind(vault)
+        .fetch_all(&self.read)
+        .await
+        .map_err(fail())?;
+        rows.iter().map(|row| row.try_get("id").map_err(fail())).collect()
+    }
+
     /// Objects of published versions in a vault by the bytes of their keys, from behind `after`, at most `limit`.
     ///
     /// A key has one such object: the prefix of a draft is never written again.

@@ -54,6 +54,8 @@ pub use self::spec::{
 const KEY_ROUNDS: usize = 6;
 /// How long a probe that got through is tried again at start, when the policy may be new.
 pub const POLICY_SETTLING: Duration = Duration::from_secs(30);
+/// The same for probes whose claims refuse nothing: some back ends never pass them, and a start should not wait for that.
+const LEAK_SETTLING: Duration = Duration::from_secs(3);
 
 /// The clients to work with; only `app` builds them.
 #[derive(Debug, Clone)]
@@ -239,7 +241,7 @@ pub async fn posture(clients: &Clients, wanted: &Wanted, spec: &BucketSpec) -> V
 pub async fn probe(clients: &Clients, spec: &BucketSpec, settling: Duration) -> Vec<Finding> {
     let mut findings = check::refusals(&clients.s3, spec, settling).await;
     if let Some(bare) = &clients.bare {
-        findings.extend(check::leaks(&clients.s3, bare, spec, settling).await);
+        findings.extend(check::leaks(&clients.s3, bare, spec, settling.min(LEAK_SETTLING)).await);
     }
     if let Some(anonymous) = &clients.anonymous {
         findings.push(check::anonymous_write(&clients.s3, anonymous, spec).await);

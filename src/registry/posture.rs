@@ -27,7 +27,7 @@ impl Registry {
     pub async fn readiness(&self) -> Readiness {
         let catalog = self.catalog().ping().await.is_ok();
         let posture = self.posture_state();
-        Readiness { catalog, writes: posture.check().is_ok(), posture: posture.status(), stale: posture.is_stale() }
+        Readiness { catalog, writes: posture.verdict().is_ok(), posture: posture.status(), stale: posture.is_stale() }
     }
 
     /// Every claim about the bucket, as last looked at; with `fresh`, after a look that begins now.

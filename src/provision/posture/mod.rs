@@ -140,6 +140,14 @@ impl Posture {
     ///
     /// # Errors
     /// The claims that stand against it.
+    pub fn verdict(&self) -> Result<(), GateClosed> {
+        self.against(Moment::now()).map(drop)
+    }
+
+    /// As [`Self::verdict`], asked for a write: the first that only an override lets pass is in the log.
+    ///
+    /// # Errors
+    /// The claims that stand against it.
     pub fn check(&self) -> Result<(), GateClosed> {
         self.check_at(Moment::now())
     }
@@ -160,6 +168,11 @@ impl Posture {
     pub fn status(&self) -> Status {
         let now = Moment::now();
         report::overall(self.read().claims.iter().map(|(claim, standing)| (*claim, standing.finding(now).status)))
+    }
+
+    /// Whether writes pass in spite of a claim.
+    pub fn is_overridden(&self, claim: ClaimId) -> bool {
+        self.read().in_force(Timestamp::now()).any(|in_force| in_force.made.claim == claim)
     }
 
     /// Whether the last complete look is older than three intervals.

@@ -177,6 +177,30 @@ async fn upload_before_the_watch_has_noticed_fails_cleanly_when_versioning_is_su
     }
 }
 
+#[tokio::test]
+async fn upload_that_ends_after_the_bucket_became_unsafe_is_refused_and_leaves_nothing() {
+    let scene = Scene::new(BackEnd::Embedded).await;
+    let before = scene.kept().await;
+    let (send, rest) = tokio::sync::oneshot::channel::<()>();
+    let first = futures::stream::once(async { Ok::<_, std::io::Error>(bytes(9, 5000)) });
+    let last = futures::stream::once(async move {
+        let _ = rest.await;
+        Ok(bytes(10, 5000))
+    });
+    let upload = scene
+        .service
+        .request(reqwest::Method::POST, "/v1/models/slow/m/versions?path=m.bin")
+        .body(reqwest::Body::wrap_stream(futures::StreamExt::chain(first, last)));
+    let upload = tokio::spawn(upload.send());
+    scene.until("the upload has begun", async || (scene.service.rows("drafts").await == 1).then_some(())).await;
+    encrypt_by_default_with(&scene.service, ServerSideEncryption::Aes256).await;
+    scene.is_told_that_it_failed("default_encryption").await;
+    send.send(()).unwrap();
+    assert_eq!(code(upload.await.unwrap().unwrap(), 503).await, "writes_refused");
+    assert_eq!(scene.kept().await, before);
+    scene.ends_readable().await;
+}
+
 pub(super) async fn suspend_versioning(service: &Service) {
     let suspended = VersioningConfiguration::builder().status(BucketVersioningStatus::Suspended).build();
     let s3 = service.s3().await;
