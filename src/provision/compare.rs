@@ -291,6 +291,105 @@ mod tests {
         );
     }
 
+    /// A policy as another program might write it: nothing but order and spelling differs.
+    struct Respelt(u64);
+
+    impl Respelt {
+        fn roll(&mut self, sides: u64) -> usize {
+            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            usize::try_from((self.0 >> 33) % sides).unwrap()
+        }
+
+        fn shuffled<T>(&mut self, mut list: Vec<T>) -> Vec<T> {
+            for end in (1..list.len()).rev() {
+                let other = self.roll(end as u64 + 1);
+                list.swap(end, other);
+            }
+            list
+        }
+
+        fn scalars(&mut self, value: &Value, spell: fn(&str) -> String) -> Value {
+            let mut texts: Vec<String> = match value {
+                Value::Array(list) => list.iter().map(|text| text.as_str().unwrap().to_owned()).collect(),
+                text => vec![text.as_str().unwrap().to_owned()],
+            };
+            if self.roll(3) == 0 {
+                texts = texts.iter().map(|text| spell(text)).collect();
+            }
+            let mut list: Vec<Value> = texts.into_iter().map(|text| self.typed(text)).collect();
+            if self.roll(4) == 0 {
+                list.push(list[0].clone());
+            }
+            let mut list = self.shuffled(list);
+            if list.len() == 1 && self.roll(2) == 0 { list.remove(0) } else { Value::Array(list) }
+        }
+
+        fn typed(&mut self, text: String) -> Value {
+            match serde_json::from_str(&text) {
+                Ok(typed @ (Value::Bool(_) | Value::Number(_))) if self.roll(2) == 0 && typed.to_string() == text => {
+                    typed
+                }
+                _ => text.into(),
+            }
+        }
+
+        fn statement(&mut self, statement: &Value) -> Value {
+            let mut out = Map::new();
+            for (name, value) in self.shuffled(statement.as_object().unwrap().iter().collect()) {
+                let value = match name.as_str() {
+                    "Sid" | "Effect" => value.clone(),
+                    "Action" => self.scalars(value, |text| text.to_ascii_uppercase()),
+                    "Principal" => match self.roll(3) {
+                        0 => serde_json::json!("*"),
+                        1 => serde_json::json!({"AWS": "*"}),
+                        _ => serde_json::json!({"AWS": ["*"]}),
+                    },
+                    "Condition" => {
+                        let operators = value.as_object().unwrap().iter().map(|(operator, keys)| {
+                            let keys = keys.as_object().unwrap().iter().map(|(key, values)| {
+                                let key = if self.roll(3) == 0 { key.to_ascii_lowercase() } else { key.clone() };
+                                (key, self.scalars(values, str::to_owned))
+                            });
+                            (operator.clone(), Value::Object(keys.collect()))
+                        });
+                        Value::Object(operators.collect())
+                    }
+                    _ => self.scalars(value, str::to_owned),
+                };
+                out.insert(name.clone(), value);
+            }
+            Value::Object(out)
+        }
+    }
+
+    #[test]
+    fn policy_means_the_same_however_it_is_ordered_and_spelt() {
+        for seed in 0..500 {
+            let mut other = Respelt(seed);
+            let mut wanted = Wanted::new("ml", "eu-west-1", [BackEnd::Aws, BackEnd::Compatible][other.roll(2)]);
+            wanted.profile = [Profile::Explicit, Profile::DefaultOk][other.roll(2)];
+            wanted.options.perimeter = other.roll(2) == 0;
+            wanted.options.vpc_endpoint = (other.roll(2) == 0).then(|| "vpce-1".to_owned());
+            wanted.administrators = ["a", "b"].map(|name| format!("arn:aws:iam::123456789012:role/{name}")).to_vec();
+            wanted.runtime_principals = vec!["arn:aws:iam::123456789012:role/run".to_owned()];
+            let key = "arn:aws:kms:eu-west-1:123456789012:key/1".parse().unwrap();
+            let ours = bucket_policy(&wanted, &key);
+            assert_eq!(ours.render(), bucket_policy(&wanted, &key).render(), "the same bytes every time");
+
+            let statements = ours.statements().iter().map(|statement| other.statement(&statement.value())).collect();
+            let statements = other.shuffled(statements);
+            let text = serde_json::json!({"Statement": statements, "Version": "2012-10-17"}).to_string();
+            assert_eq!(compare(&ours, &text), Ok(Comparison::default()), "seed {seed}: {text}");
+            assert!(same_meaning(&ours.render(), &text), "seed {seed}: {text}");
+
+            // And one word less is never the same.
+            let mut fewer: Value = serde_json::from_str(&text).unwrap();
+            let gone = other.roll(ours.statements().len() as u64);
+            fewer["Statement"].as_array_mut().unwrap().remove(gone);
+            assert!(!compare(&ours, &fewer.to_string()).unwrap().in_order(), "seed {seed}");
+        }
+    }
+
     #[test]
     fn text_that_is_no_policy_is_an_error_and_equals_nothing() {
         for text in [

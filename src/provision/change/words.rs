@@ -137,3 +137,59 @@ fn kept_too(count: usize, what: &str) -> String {
         many => format!("; {many} {what}s of others are kept"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::provision::change::{Change, Kind};
+    use crate::provision::observe::{BucketSettings, ObservedBucket};
+    use crate::provision::plan::plan_bucket;
+    use crate::provision::plan::tests::{all_options, with_options};
+    use crate::provision::spec::Mode;
+
+    fn everything() -> Vec<Change> {
+        plan_bucket(&with_options(all_options()), &ObservedBucket::Absent, Mode::Create).unwrap().changes
+    }
+
+    #[test]
+    fn every_change_says_what_it_makes_of_what_and_why_in_one_sentence() {
+        let changes = everything();
+        assert_eq!(changes.len(), 12);
+        for change in changes {
+            assert!(change.what().starts_with("bucket ml"), "{}", change.what());
+            assert_eq!((change.kind(), change.from()), (Kind::Create, None));
+            assert!(!change.to().is_empty() && !change.to().contains('\n'), "{}", change.to());
+            let why = change.why();
+            assert!(why.ends_with('.') && why.matches('.').count() == 1 && why.len() < 120, "{why}");
+        }
+    }
+
+    #[test]
+    fn plan_reads_as_what_from_to() {
+        let told: Vec<(String, String)> = everything().into_iter().map(|change| (change.what(), change.to())).collect();
+        let told = |what: &str| told.iter().find(|(name, _)| name == what).map(|(_, to)| to.as_str()).unwrap();
+        assert_eq!(told("bucket ml"), "in eu-west-1, owned by its account alone, with Object Lock");
+        assert_eq!(told("bucket ml: Object Lock"), "governance for 30 days; can never be turned off");
+        assert_eq!(
+            told("bucket ml: access logs"),
+            "to s3://logs/ml/; the policy of logs must allow logging.s3.amazonaws.com, and is not touched"
+        );
+        assert_eq!(told("bucket ml: event notifications"), "EventBridge");
+        assert_eq!(told("bucket ml: CORS rules"), "https://models.example");
+        assert_eq!(
+            told("bucket ml: lifecycle rules"),
+            "abort unfinished multipart uploads after 7 days, store objects in Intelligent-Tiering"
+        );
+    }
+
+    #[test]
+    fn what_is_left_alone_is_told_in_the_same_words() {
+        let unset = ObservedBucket::Present(Box::new(BucketSettings::unset()));
+        let left = plan_bucket(&with_options(all_options()), &unset, Mode::Verify).unwrap().left_alone;
+        let due = plan_bucket(&with_options(all_options()), &unset, Mode::Repair).unwrap().changes;
+        assert_eq!(left.len(), due.len());
+        for (left, due) in left.iter().zip(&due) {
+            assert_eq!((Some(left.setting), &left.wanted, left.why), (due.setting(), &due.to(), due.why()));
+            assert_eq!(left.was, "not set");
+        }
+    }
+}

@@ -23,7 +23,7 @@ use strongroom::provision::{
 use super::account::Account;
 use super::{told, wanted};
 
-const CASES: u64 = 200;
+const CASES: u64 = 150;
 const AT_ONCE: usize = 16;
 const ROOT: &str = "arn:aws:iam::000000000000:root";
 
