@@ -81,12 +81,12 @@ impl Account {
         self.clients_at(&self.endpoint, s3, kms, Patience::default())
     }
 
-    /// Clients of another endpoint that leads here; they retry as the service's do, and give up a call after a second.
+    /// Clients of another endpoint that leads here; they retry as the service's do, and give up a call after five seconds.
     pub(super) fn clients_through(&self, endpoint: &str, patience: Patience) -> Clients {
         let retry = RetryConfig::standard().with_initial_backoff(Duration::from_millis(10));
         let limits = TimeoutConfig::builder()
-            .operation_attempt_timeout(Duration::from_secs(3))
-            .operation_timeout(Duration::from_secs(10))
+            .operation_attempt_timeout(Duration::from_secs(2))
+            .operation_timeout(Duration::from_secs(5))
             .build();
         let (s3, kms) = self.configurations(endpoint);
         self.clients_at(

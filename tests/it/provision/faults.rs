@@ -8,13 +8,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use aws_sdk_kms::types::KeyState;
+use aws_sdk_s3::config::retry::RetryConfig;
 use strongroom::provision::apply::ApplyError;
 use strongroom::provision::read::BucketRefused;
 use strongroom::provision::{self, BackEnd, Clients, Mode, Patience, ProvisionError, Provisioned, Status, Wanted};
 
 use super::account::Account;
-use super::{standing, told, wanted};
+use super::{clients_of, standing, told, wanted};
 use crate::support::fault_proxy::{Asked, Fault, FaultProxy, Rule};
+use crate::support::outside::seaweedfs_with_localstack;
 
 /// An account, and the proxy between it and those who set it up.
 struct Spoiled {
@@ -483,6 +485,34 @@ async fn any_single_fault_at_any_call_ends_cleanly_and_the_next_run_completes_th
         }
     });
     futures::future::join_all(runs).await;
+}
+
+#[tokio::test]
+async fn servers_that_others_wrote_are_set_up_through_the_same_faults() {
+    let outside = seaweedfs_with_localstack().await;
+    let s3 = FaultProxy::before_tls(&outside.s3_endpoint, &outside.ca_file).await;
+    let kms = FaultProxy::new(&outside.kms_endpoint).await;
+    let direct = clients_of(outside);
+    let retry = RetryConfig::standard().with_initial_backoff(Duration::from_millis(10));
+    let config = direct.s3.config().to_builder().endpoint_url(s3.endpoint()).retry_config(retry.clone());
+    let clients = Clients {
+        s3: aws_sdk_s3::Client::from_conf(config.build()),
+        kms: aws_sdk_kms::Client::from_conf(
+            direct.kms.config().to_builder().endpoint_url(kms.endpoint()).retry_config(retry).build(),
+        ),
+        ..direct.clone()
+    };
+    for (number, proxy) in [&s3, &kms].into_iter().enumerate() {
+        proxy.inject(Rule::on_all().chance(60, 41 + u64::try_from(number).unwrap()).does(Fault::HangUpAfter));
+        throttle(proxy, 200, 51);
+    }
+    let wanted = Wanted::new("it-through-faults", outside.region, BackEnd::Compatible);
+    let made = provision::provision(&clients, &wanted, Mode::Create).await;
+    let made = made.unwrap_or_else(|error| panic!("{}", told(&error)));
+    assert!(s3.faults() >= 3 && kms.faults() >= 1, "{} {}", s3.faults(), kms.faults());
+    assert_eq!(standing(&made.findings, Status::Failed), BTreeSet::new());
+    let again = provision::provision(&direct, &wanted, Mode::Create).await.unwrap();
+    assert_eq!((again.outputs, again.changes_made), (made.outputs, Vec::new()));
 }
 
 #[tokio::test]
