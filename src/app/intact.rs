@@ -89,16 +89,15 @@ impl Walk {
             }
             for object in pinned {
                 let Some(latest) = list.latest_of(&object.key, store).await? else { return Ok(()) };
-                if latest != Latest::Version(object.version_id.clone()) {
-                    if examined == EXAMINED {
-                        return Ok(());
-                    }
-                    examined += 1;
-                    let damage = examine(store, &object).await?;
-                    self.judge(&object, damage);
+                let damage = if latest == Latest::Version(object.version_id.clone()) {
+                    None
+                } else if examined == EXAMINED {
+                    return Ok(());
                 } else {
-                    self.judge(&object, None);
-                }
+                    examined += 1;
+                    examine(store, &object).await?
+                };
+                self.judge(&object, damage);
                 self.seen += 1;
                 self.judged_to = object.key;
             }

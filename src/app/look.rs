@@ -54,7 +54,8 @@ impl Looker {
 
     /// Reads settings, key, claim, clock and the next stretch of objects; ends within about a minute.
     pub(super) async fn look(&mut self) -> Vec<Finding> {
-        let settings = tokio::time::timeout(LIMIT, provision::posture(&self.clients, &self.wanted, &self.spec));
+        let settings =
+            tokio::time::timeout(LIMIT, Box::pin(provision::posture(&self.clients, &self.wanted, &self.spec)));
         let claim = tokio::time::timeout(LIMIT, self.store.look_at_claim());
         let intact = objects_intact(&mut self.walk, self.catalog.as_ref(), &self.store);
         let (settings, claim, intact) = tokio::join!(settings, claim, intact);
@@ -66,18 +67,14 @@ impl Looker {
             Err(_) => self.last.iter().map(unanswered).collect(),
         };
         let our_catalog = self.catalog.as_ref().map(|(catalog, _)| catalog.id());
-        match claim {
-            Ok(seen) => {
-                let ours = ownership(&seen, our_catalog, self.once_ours);
-                self.once_ours |= ours.status == Status::Passed;
-                findings.push(ours);
-                findings.push(self.clock(seen.skew));
-            }
-            Err(_) => {
-                let late = format!("no answer within {} s", LIMIT.as_secs());
-                findings.push(Finding::not_verifiable(ClaimId::BucketOurs, CLAIMED, &late));
-                findings.push(Finding::not_verifiable(ClaimId::ClockInStep, IN_STEP, &late));
-            }
+        if let Ok(seen) = claim {
+            let ours = ownership(&seen, our_catalog, self.once_ours);
+            self.once_ours |= ours.status == Status::Passed;
+            findings.push(ours);
+            findings.push(self.clock(seen.skew));
+        } else {
+            findings.push(Finding::not_verifiable(ClaimId::BucketOurs, CLAIMED, late()));
+            findings.push(Finding::not_verifiable(ClaimId::ClockInStep, IN_STEP, late()));
         }
         findings.extend(intact);
         findings
@@ -145,8 +142,11 @@ async fn objects_intact(walk: &mut Walk, catalog: Option<&(Catalog, i64)>, store
 }
 
 fn unanswered(last: &Finding) -> Finding {
-    let late = format!("no answer within {} s", LIMIT.as_secs());
-    Finding::not_verifiable(last.claim, last.expected.clone(), late)
+    Finding::not_verifiable(last.claim, last.expected.clone(), late())
+}
+
+fn late() -> String {
+    format!("no answer within {} s", LIMIT.as_secs())
 }
 
 /// An error and its causes down to S3's code, in one line; the SDK's own words differ at each try.

@@ -11,7 +11,7 @@ use crate::provision::{
     self, BucketSpec, ClaimId, Clients, Effect, Finding, Mode, Posture, ProvisionError, Status, Transition, journal,
 };
 use crate::registry;
-use crate::store::{self, Encryption, MemoryBudget, Parts, Store};
+use crate::store::{self, Encryption, Leftover, MemoryBudget, Parts, Store};
 
 /// How often the proof is tried again while versioning is not in force yet: AWS says up to 15 minutes.
 pub(super) const PROOF_PAUSE: Duration = Duration::from_secs(20);
@@ -201,9 +201,15 @@ pub(super) fn store_on(back_end: &BackEnd, spec: &BucketSpec, budget: MemoryBudg
 }
 
 async fn canary(store: &Store) -> Finding {
-    let expected = "writing, reading and removing work";
-    match journal::trial("canary, with presigned UploadPart and GetObject", store.canary()).await {
-        Ok(()) => Finding::passed(ClaimId::Canary, expected, expected),
+    let expected = "writing and reading work";
+    let trial = journal::trial("canary, with presigned UploadPart and GetObject", store.canary());
+    match Box::pin(trial).await {
+        Ok(Leftover::Removed) => Finding::passed(ClaimId::Canary, expected, "writing, reading and removing work"),
+        Ok(Leftover::Stays) => Finding::passed(
+            ClaimId::Canary,
+            expected,
+            "writing and reading work; what was written stays under probes/ until it is swept",
+        ),
         Err(error) if error.is_unversioned() => Finding::not_verifiable(ClaimId::Canary, expected, told(&error)),
         Err(error) => Finding::failed(ClaimId::Canary, expected, told(&error)),
     }

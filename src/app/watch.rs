@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn looks_are_a_fifth_earlier_or_later() {
-        let every = Duration::from_secs(300);
+        let every = Duration::from_mins(5);
         let pauses: Vec<Duration> = (0..1000).map(|_| jittered(every)).collect();
         assert!(pauses.iter().all(|pause| (240..=360).contains(&pause.as_secs())));
         assert!(pauses.iter().any(|pause| pause.as_secs() < 260) && pauses.iter().any(|pause| pause.as_secs() > 340));

@@ -1,5 +1,7 @@
 //! Numbers for Prometheus, made from the posture at each scrape: they cannot differ from it.
 
+use std::time::Duration;
+
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
@@ -63,7 +65,8 @@ fn exposition(gauges: &Gauges) -> String {
     for (claim, count) in &gauges.drifts {
         drifts.get_or_create(&DriftLabels { claim: claim.as_str() }).inc_by(*count);
     }
-    let seconds = ConstGauge::new(gauges.last_look.millis() as f64 / 1000.0);
+    let since_1970 = Duration::from_millis(u64::try_from(gauges.last_look.millis()).unwrap_or_default());
+    let seconds = ConstGauge::new(since_1970.as_secs_f64());
     let mut metrics = Metrics::with_prefix("strongroom");
     metrics.register("posture_claim", "Whether a claim about the bucket holds: 1 passed, 0 failed", held);
     metrics.register("posture_claim_unverified", "Whether a claim cannot be verified", unverified);
@@ -87,7 +90,6 @@ mod tests {
     use super::*;
     use crate::domain::Timestamp;
     use crate::registry::ClaimId;
-    use std::time::Duration;
 
     #[test]
     fn exposition_has_the_names_that_the_documentation_lists() {

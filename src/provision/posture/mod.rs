@@ -300,13 +300,12 @@ impl Posture {
         let mut transitions = Vec::new();
         for finding in findings {
             let (claim, effect) = (finding.claim, finding.effect);
-            let news = match state.claims.get_mut(&claim) {
-                Some(standing) => standing.take(finding, now),
-                None => {
-                    let to = (finding.status, finding.observed.clone());
-                    state.claims.insert(claim, Standing::new(finding, now));
-                    (to.0 == Status::Failed).then(|| ((Status::NotVerifiable, "never looked at".to_owned()), to))
-                }
+            let news = if let Some(standing) = state.claims.get_mut(&claim) {
+                standing.take(finding, now)
+            } else {
+                let to = (finding.status, finding.observed.clone());
+                state.claims.insert(claim, Standing::new(finding, now));
+                (to.0 == Status::Failed).then(|| ((Status::NotVerifiable, "never looked at".to_owned()), to))
             };
             let Some((from, to)) = news else { continue };
             if to.0 == Status::Failed && from.0 != Status::Failed {
