@@ -145,12 +145,23 @@ impl Registry {
             self.catalog().forget_draft(draft.id).await?;
             Ok::<_, Error>(())
         };
-        if let Err(error) = removed.await {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                draft.id = %draft.id,
-                "could not remove an unfinished upload; it will be tried again"
-            );
+        match removed.await {
+            Ok(()) => {}
+            // Its unfinished uploads are gone by now; whole objects need somebody who may delete them.
+            Err(Error::Store(error)) if error.is_refused_deletion() => {
+                tracing::info!(
+                    draft.id = %draft.id,
+                    "objects of an unfinished upload stay until they are swept: the service's role needs \
+                     s3:DeleteObjectVersion to remove them itself"
+                );
+            }
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    draft.id = %draft.id,
+                    "could not remove an unfinished upload; it will be tried again"
+                );
+            }
         }
     }
 }

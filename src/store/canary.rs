@@ -51,6 +51,15 @@ pub enum CanaryError {
     Clock(Duration),
 }
 
+/// What became of the canary's object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leftover {
+    /// It is gone.
+    Removed,
+    /// It is still there: the role may not delete versions, or S3 did not answer.
+    Stays,
+}
+
 impl CanaryError {
     /// Versioning was switched on only a moment ago: a later canary may pass.
     pub fn is_unversioned(&self) -> bool {
@@ -63,11 +72,12 @@ impl CanaryError {
 }
 
 impl Store {
-    /// Writes an object in one presigned part, completes it, reads it by version and by presigned URL, and removes it.
+    /// Writes an object in one presigned part, completes it, reads it by version and by presigned URL, and removes it if
+    /// the role may.
     ///
     /// # Errors
     /// [`CanaryError`] names the step that did not work.
-    pub async fn canary(&self) -> Result<(), CanaryError> {
+    pub async fn canary(&self) -> Result<Leftover, CanaryError> {
         let id = Ulid::generate().to_string();
         let key = ObjectKey::Probe { id: &id }.to_string();
         let bytes = format!("canary {id}").into_bytes();
@@ -82,14 +92,17 @@ impl Store {
             }
         };
         let read = self.canary_reads(&key, &stored.version_id, &bytes).await;
-        if let Err(error) = self.remove_version(&key, &stored.version_id).await {
+        let leftover = match self.remove_version(&key, &stored.version_id).await {
+            Ok(()) => Leftover::Removed,
             // The serving role need not own DeleteObjectVersion.
-            tracing::info!(
-                error = &error as &dyn std::error::Error,
-                "the canary's object stays: it could not be removed"
-            );
-        }
-        read
+            Err(error) if error.is_refused_deletion() => Leftover::Stays,
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "the canary's object stays: it could not be removed");
+                Leftover::Stays
+            }
+        };
+        read.map(|()| leftover)
     }
 
     async fn canary_part(&self, multipart: &Multipart, bytes: &[u8]) -> Result<SentPart, CanaryError> {

@@ -93,6 +93,11 @@ impl Error {
         }
     }
 
+    /// Whether only a permission to delete is missing, which the serving role need not have.
+    pub fn is_refused_deletion(&self) -> bool {
+        matches!(self, Self::Denied { operation: "DeleteObject", .. })
+    }
+
     /// For `map_err`: sorts a failure of the SDK by its kind first and its code second.
     pub(super) fn during<E>(operation: &'static str) -> impl FnOnce(SdkError<E, HttpResponse>) -> Self
     where

@@ -19,7 +19,7 @@ mod recover;
 mod stored;
 
 pub use budget::MemoryBudget;
-pub use canary::{CanaryError, MAX_SKEW};
+pub use canary::{CanaryError, Leftover, MAX_SKEW};
 pub use encryption::Encryption;
 pub use error::Error;
 pub use intake::Intake;

@@ -10,7 +10,7 @@ const MAX_PAGES: usize = 10_000;
 impl Store {
     /// After a failed write: the object with our token is ours, whatever the answer said.
     ///
-    /// One is adopted; others that the SDK's own retries made are removed. Without one, `error` is the outcome.
+    /// One is adopted; others that the SDK's own retries made are removed, so far as the role may. Without one, `error` is the outcome.
     pub(super) async fn adopt(
         &self,
         key: &str,
@@ -30,8 +30,13 @@ impl Store {
             }
             if ours.is_none() {
                 ours = Some(listed.version_id);
-            } else {
-                self.remove_version(key, &listed.version_id).await?;
+            } else if let Err(error) = self.remove_version(key, &listed.version_id).await {
+                // The serving role need not own DeleteObjectVersion, and a copy that nobody names does no harm.
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    key,
+                    "a second copy that a retry made stays until it is swept"
+                );
             }
         }
         match ours {

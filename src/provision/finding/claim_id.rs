@@ -23,7 +23,7 @@ pub enum ClaimId {
     DefaultEncryption,
     /// The key is enabled and of the right kind.
     KeyUsable,
-    /// A write, a read and a deletion went through, under the policy in force.
+    /// A write and a read went through, under the policy in force.
     Canary,
     /// A write without encryption headers is refused, or falls under our key where the profile says so.
     HeaderlessWriteRefused,
@@ -180,7 +180,7 @@ impl ClaimId {
             Self::PublicAccessBlocked => "Nobody without credentials gets in.",
             Self::DefaultEncryption => "What names no key falls under ours.",
             Self::KeyUsable => "The key is enabled and of the right kind.",
-            Self::Canary => "A write, a read and a deletion went through, under the policy in force.",
+            Self::Canary => "A write and a read went through, under the policy in force.",
             Self::HeaderlessWriteRefused => {
                 "A write without encryption headers is refused, or falls under our key where the profile says so."
             }
