@@ -325,12 +325,9 @@ mod tests {
         }
 
         fn typed(&mut self, text: String) -> Value {
-            match serde_json::from_str(&text) {
-                Ok(typed @ (Value::Bool(_) | Value::Number(_))) if self.roll(2) == 0 && typed.to_string() == text => {
-                    typed
-                }
-                _ => text.into(),
-            }
+            let typed =
+                serde_json::from_str(&text).ok().filter(|typed: &Value| typed.is_boolean() || typed.is_number());
+            typed.filter(|_| self.roll(2) == 0).unwrap_or_else(|| text.into())
         }
 
         fn statement(&mut self, statement: &Value) -> Value {
@@ -338,7 +335,7 @@ mod tests {
             for (name, value) in self.shuffled(statement.as_object().unwrap().iter().collect()) {
                 let value = match name.as_str() {
                     "Sid" | "Effect" => value.clone(),
-                    "Action" => self.scalars(value, |text| text.to_ascii_uppercase()),
+                    "Action" => self.scalars(value, str::to_ascii_uppercase),
                     "Principal" => match self.roll(3) {
                         0 => serde_json::json!("*"),
                         1 => serde_json::json!({"AWS": "*"}),

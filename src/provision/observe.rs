@@ -14,8 +14,8 @@ use super::compare::named_keys;
 use super::fault::{Fault, Meaning};
 use super::spec::{TAG_MANAGED_BY, TAG_MANAGED_BY_US};
 
-pub use self::options::{ObservedOptions, cors_rule};
-pub(super) use self::options::{same_cors, with_event_bridge};
+pub use self::options::ObservedOptions;
+pub(super) use self::options::{cors_rule, same_cors, with_event_bridge};
 
 /// What one read told us; "we may not look" is not "it is not there".
 #[derive(Debug, Clone, PartialEq)]

@@ -44,7 +44,7 @@ impl Default for ObservedOptions {
 }
 
 /// Our CORS rule: pages of exactly these origins may use presigned URLs, and see what proves what they got.
-pub fn cors_rule(origins: &[String]) -> CorsRule {
+pub(in crate::provision) fn cors_rule(origins: &[String]) -> CorsRule {
     CorsRule::builder()
         .id(CORS_RULE_ID)
         .set_allowed_origins(Some(origins.to_vec()))

@@ -207,9 +207,10 @@ pub(in crate::provision) mod tests {
             options: ObservedOptions {
                 object_lock: Observed::Known(spec.options.object_lock),
                 access_log: spec.options.access_log.clone().map_or(Observed::Absent, Observed::Known),
-                notifications: match spec.options.event_bridge {
-                    true => Observed::Known(with_event_bridge(None)),
-                    false => Observed::Absent,
+                notifications: if spec.options.event_bridge {
+                    Observed::Known(with_event_bridge(None))
+                } else {
+                    Observed::Absent
                 },
                 cors: Observed::Known(vec![cors_rule(&spec.options.cors_origins)]),
             },

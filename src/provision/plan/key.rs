@@ -61,7 +61,7 @@ fn refuse_another_key(want: &KeySpec, key: &KeyFacts, bucket: &ObservedBucket) -
     Err(Unplannable::KeyMoved {
         bucket: want.bucket().to_owned(),
         alias: alias.clone(),
-        key: key.arn.clone(),
+        key: Box::new(key.arn.clone()),
         set_up_for: named.into_iter().collect(),
     })
 }

@@ -11,7 +11,7 @@ use crate::provision::observe::{Lifecycle, Observed};
 use crate::provision::spec::{ABORT_UPLOADS_AFTER_DAYS, LIFECYCLE_RULE_ID, Options, TIERING_RULE_ID};
 
 /// The rules that we insist on.
-pub fn lifecycle_rules(options: &Options) -> Vec<LifecycleRule> {
+pub(in crate::provision) fn lifecycle_rules(options: &Options) -> Vec<LifecycleRule> {
     let rule = |id| {
         let whole_bucket = LifecycleRuleFilter::builder().prefix("").build();
         LifecycleRule::builder().id(id).status(ExpirationStatus::Enabled).filter(whole_bucket)

@@ -20,8 +20,7 @@ pub use self::bucket::plan_bucket;
 pub(super) use self::bucket::tests;
 pub(super) use self::bucket::wanted_encryption;
 pub use self::key::plan_key;
-pub use self::lifecycle::lifecycle_rules;
-pub(super) use self::lifecycle::{aborts_uploads_after, describe, tiers_at_once};
+pub(super) use self::lifecycle::{aborts_uploads_after, describe, lifecycle_rules, tiers_at_once};
 
 /// Longest bucket policy that S3 takes.
 const MAX_POLICY_BYTES: usize = 20 * 1024;
@@ -79,7 +78,7 @@ pub enum Unplannable {
         /// The alias.
         alias: String,
         /// The key that it names now.
-        key: KeyArn,
+        key: Box<KeyArn>,
         /// The keys that default encryption and policy of the bucket name.
         set_up_for: Vec<String>,
     },

@@ -1,5 +1,7 @@
 //! The claims that exist only where their option is on.
 
+use aws_sdk_s3::types::CorsRule;
+
 use super::seen;
 use crate::provision::finding::{ClaimId, Finding};
 use crate::provision::observe::{BucketSettings, cors_rule, same_cors};
@@ -60,7 +62,7 @@ fn cors(options: &Options, bucket: &BucketSettings) -> Finding {
     let wanted = cors_rule(&options.cors_origins);
     let expected = format!("only {}", options.cors_origins.join(", "));
     seen(ClaimId::CorsExact, &expected, &bucket.options.cors, |rules| {
-        let mut others: Vec<&str> = rules.iter().flat_map(|rule| rule.allowed_origins()).map(String::as_str).collect();
+        let mut others: Vec<&str> = rules.iter().flat_map(CorsRule::allowed_origins).map(String::as_str).collect();
         others.retain(|origin| !options.cors_origins.iter().any(|wanted| wanted == origin));
         let ours = rules.iter().any(|rule| rule.id() == Some(CORS_RULE_ID) && same_cors(rule, &wanted));
         match (ours, others.as_slice()) {
