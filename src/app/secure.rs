@@ -88,9 +88,11 @@ pub(super) async fn secure(
     if claimed.is_none() && !against.is_empty() {
         return Err(SecureError::Unsafe(against));
     }
-    let remarks = remarks(&posture);
+    let mut remarks = remarks(&posture);
     if !against.is_empty() {
-        tracing::warn!("the bucket is not safe: bytes are given out, new ones are refused until it is repaired");
+        let told = "the bucket is not safe: bytes are given out, new ones are refused until it is repaired";
+        tracing::warn!("{told}");
+        remarks.insert(0, told.to_owned());
     }
     let (looked, outputs, changes) = (provisioned.findings, provisioned.outputs, provisioned.changes_made);
     Ok(Secured { store, spec, posture, looked, outputs, changes, remarks })
@@ -114,11 +116,14 @@ impl Proof<'_> {
     /// # Errors
     /// Of the claim; everything else is in the posture.
     pub(super) async fn establish(&self, posture: &Posture, may_claim: bool) -> Result<Vec<Transition>, SecureError> {
-        let findings = prove(self.clients, self.store, self.spec, Some(self.catalog), self.settling).await;
-        let absent = findings.iter().any(|f| f.claim == ClaimId::BucketOurs && f.status == Status::NotVerifiable);
+        let mut findings = prove(self.clients, self.store, self.spec, Some(self.catalog), self.settling).await;
+        let unclaimed = |f: &Finding| f.claim == ClaimId::BucketOurs && f.status == Status::NotVerifiable;
+        let absent = findings.iter().any(unclaimed);
+        // That there is no claim yet is no news of a bucket that is claimed next.
+        findings.retain(|finding| !unclaimed(finding));
         let mut transitions = posture.take(findings);
-        let unclaimed = posture.verdict().is_err_and(|closed| closed.claims == [ClaimId::BucketOurs]);
-        if absent && unclaimed && may_claim {
+        let only_that = posture.verdict().is_err_and(|closed| closed.claims == [ClaimId::BucketOurs]);
+        if absent && only_that && may_claim {
             match self.claim().await {
                 Ok(finding) => transitions.extend(posture.take(vec![finding])),
                 // Versioning is not in force for every write yet: the next try claims.

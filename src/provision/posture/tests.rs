@@ -118,6 +118,19 @@ fn what_nobody_looks_at_is_trusted_when_provisioning_is_off() {
     assert!(!posture.is_stale());
 }
 
+#[test]
+fn posture_is_stale_when_three_intervals_have_passed_without_a_look() {
+    let posture = posture();
+    let ended = |ago| posture.write().last_look.ended.steady = Instant::now().checked_sub(ago).unwrap();
+    ended(EVERY * STALE_AFTER);
+    assert!(!posture.is_stale());
+    ended(EVERY * STALE_AFTER + Duration::from_mins(2));
+    assert!(posture.is_stale());
+    let looking = posture.begin_look();
+    posture.end_look(looking);
+    assert!(!posture.is_stale());
+}
+
 #[tokio::test]
 async fn who_asks_for_a_look_gets_one_that_began_afterwards() {
     let posture = posture();
