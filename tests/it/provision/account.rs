@@ -12,7 +12,7 @@ use aws_sdk_s3::config::interceptors::{
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region, SharedCredentialsProvider};
-use aws_smithy_http_client::Connector;
+use aws_smithy_http_client::{Builder, Connector};
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::http::SharedHttpConnector;
 use aws_smithy_runtime_api::client::interceptors::Intercept;
@@ -97,15 +97,18 @@ impl Account {
         )
     }
 
+    /// Plain HTTP: a client for TLS would read every certificate that this machine trusts.
     fn configurations(&self, endpoint: &str) -> (aws_sdk_s3::config::Builder, aws_sdk_kms::config::Builder) {
         let s3 = aws_sdk_s3::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(self.region.clone()))
             .endpoint_url(endpoint)
             .force_path_style(true)
+            .http_client(Builder::new().build_http())
             .credentials_provider(self.keys.clone());
         let kms = aws_sdk_kms::Config::builder()
             .behavior_version(BehaviorVersion::latest())
+            .http_client(Builder::new().build_http())
             .region(Region::new(self.region.clone()))
             .endpoint_url(endpoint)
             .credentials_provider(self.keys.clone());
@@ -125,6 +128,7 @@ impl Account {
             .region(Region::new(self.region.clone()))
             .endpoint_url(endpoint)
             .force_path_style(true)
+            .http_client(Builder::new().build_http())
             .allow_no_auth();
         let connector = SharedHttpConnector::new(Connector::builder().build_http());
         Clients {
