@@ -204,12 +204,12 @@ fn marked(tags: &BTreeMap<String, String>) -> bool {
 /// Best effort: what may not be looked at is passed over, and then a new key is made.
 pub(super) async fn orphan(clients: &Clients, spec: &KeySpec) -> Option<KeyArn> {
     let KeyWish::Alias(_) = spec.wish else { return None };
-    let mut pages = clients.kms.list_keys().limit(PAGE).into_paginator().send();
+    let mut request = clients.kms.list_keys().limit(PAGE);
     let mut oldest: Option<KeyFacts> = None;
     for _ in 0..ORPHAN_PAGES {
-        let page = match page("ListKeys", pages.next()).await {
-            Ok(Some(page)) => page,
-            Ok(None) => break,
+        let listed = clients.patience.outwait(|| call("ListKeys", request.clone().send()), Fault::passes_on_read);
+        let page = match listed.await {
+            Ok(page) => page,
             Err(fault) => {
                 tracing::warn!(%fault, "cannot look for a key that an earlier run left without its alias");
                 break;
@@ -221,6 +221,8 @@ pub(super) async fn orphan(clients: &Clients, spec: &KeySpec) -> Option<KeyArn> 
                 oldest = Some(key);
             }
         }
+        let Some(marker) = page.next_marker.filter(|_| page.truncated) else { break };
+        request = request.marker(marker);
     }
     oldest.map(|key| key.arn)
 }

@@ -44,7 +44,7 @@ pub enum BucketRefused {
         actual: Option<String>,
     },
     /// S3 did not say.
-    #[error("cannot learn whether bucket `{bucket}` exists")]
+    #[error("cannot learn whether bucket `{bucket}` exists; check the S3 endpoint, the network and the credentials")]
     Unknown {
         /// Its name.
         bucket: String,
