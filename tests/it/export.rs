@@ -15,11 +15,11 @@ use strongroom::provision::{
     Status, Wanted,
 };
 
-use self::applied::Account;
+use self::applied::{apply, brought_key};
 use self::parsed::Exported;
+use crate::support::account::{Account, REGION};
 
 const FORMATS: [Format; 2] = [Format::Terraform, Format::Pulumi];
-const REGION: &str = "us-east-1";
 const KEY: &str = "arn:aws:kms:us-east-1:123456789012:key/0f1e2d3c";
 
 fn plain(back_end: BackEnd) -> Wanted {
@@ -174,7 +174,7 @@ fn data_is_protected_providers_are_pinned_and_outputs_are_the_seeds() {
 #[tokio::test]
 async fn bucket_that_is_made_from_the_export_is_the_one_that_provisioning_makes_and_passes_every_claim() {
     for which in 0..4 {
-        let ours = Account::new().await;
+        let ours = Account::new(None).await;
         let made_by_us = wanted_on(which, &ours).await;
         let made = provision::provision(&ours.clients, &made_by_us, Mode::Create).await.unwrap();
         let set = look(&ours, &made_by_us, &made.spec.key).await;
@@ -183,9 +183,9 @@ async fn bucket_that_is_made_from_the_export_is_the_one_that_provisioning_makes_
             let says = exported.resolved(&made.spec.key, &made_by_us.bucket).bucket(&made_by_us.bucket);
             assert_same(&set, &says);
 
-            let theirs = Account::new().await;
+            let theirs = Account::new(None).await;
             let wanted = wanted_on(which, &theirs).await;
-            let key = theirs.apply(&Exported::read(format, &wanted), &wanted).await;
+            let key = apply(&theirs.clients, &Exported::read(format, &wanted), &wanted).await;
             let proven = provision::provision(&theirs.clients, &wanted, Mode::Verify).await.unwrap();
             assert_eq!(proven.outputs.key_arn, key.as_str());
             let claims = |findings: &[provision::Finding]| -> Vec<_> {
@@ -205,7 +205,7 @@ async fn wanted_on(which: usize, account: &Account) -> Wanted {
     match which {
         0 => plain(BackEnd::Embedded),
         1 => default_ok(BackEnd::Embedded),
-        2 => brought(BackEnd::Embedded, account.key().await),
+        2 => brought(BackEnd::Embedded, brought_key(&account.clients).await),
         _ => everything_embedded(),
     }
 }

@@ -1,20 +1,19 @@
 //! The serving role has what it needs, and nothing else: with exactly the printed actions everything works, and without
 //! any one of them something named here does not.
 
+mod roles;
 mod scenario;
 
 use std::path::PathBuf;
 
-use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
 use futures::StreamExt as _;
 use serde_json::{Value, json};
 use strongroom::provision::iam::{self, Permission, RUNTIME, Role, Scope, When};
-use strongroom::provision::{
-    self, AccessLog, BackEnd, Clients, Mode, ObjectLock, Options, Patience, Retention, Status, Wanted,
-};
+use strongroom::provision::{self, AccessLog, BackEnd, Clients, Mode, ObjectLock, Options, Retention, Status, Wanted};
 use tempfile::TempDir;
 
 use self::scenario::Scenario;
+use crate::support::account;
 use crate::support::process::source;
 use crate::support::service::Service;
 
@@ -88,19 +87,30 @@ fn without(action: &str) -> String {
 fn identities() -> (TempDir, PathBuf) {
     let (policy, all) = printed();
     let identity = |access_key: &str, lacking: Option<&str>| {
-        let limited = |statement: &Value| {
-            let actions = statement["Action"].as_array().unwrap().iter();
-            let actions: Vec<_> = actions.filter(|action| lacking.is_none_or(|lacking| *action != lacking)).collect();
-            json!({"actions": actions, "resources": statement["Resource"]})
-        };
-        let allow: Vec<_> = policy["Statement"].as_array().unwrap().iter().map(limited).collect();
+        let allow = allowances(&policy, lacking);
         json!({"access_key": access_key, "secret_key": SECRET, "arn": ROLE, "allow": allow})
     };
     let mut list = vec![identity(SERVE, None)];
     list.extend(all.iter().map(|action| identity(&without(action), Some(action))));
+    identities_file(&list)
+}
+
+/// What a printed policy allows, but for one action, as the embedded store reads it.
+fn allowances(policy: &Value, lacking: Option<&str>) -> Vec<Value> {
+    let statements = policy["Statement"].as_array().unwrap().iter();
+    let allowing = statements.filter(|statement| statement["Effect"] == "Allow");
+    let limited = |statement: &Value| {
+        let actions = statement["Action"].as_array().unwrap().iter();
+        let actions: Vec<_> = actions.filter(|action| lacking.is_none_or(|lacking| *action != lacking)).collect();
+        json!({"actions": actions, "resources": statement["Resource"]})
+    };
+    allowing.map(limited).collect()
+}
+
+fn identities_file(list: &[Value]) -> (TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("identities.json");
-    std::fs::write(&path, serde_json::to_vec(&list).unwrap()).unwrap();
+    std::fs::write(&path, serde_json::to_vec(list).unwrap()).unwrap();
     std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     (dir, path)
 }
@@ -108,27 +118,7 @@ fn identities() -> (TempDir, PathBuf) {
 /// Clients of one identity, at the endpoint behind a service.
 fn clients(service: &Service, access_key: &str) -> Clients {
     let (endpoint, _) = service.embedded();
-    let keys = Credentials::new(access_key, SECRET, None, None, "test");
-    let s3 = aws_sdk_s3::Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::new("us-east-1"))
-        .endpoint_url(&endpoint)
-        .force_path_style(true)
-        .credentials_provider(keys.clone())
-        .build();
-    let kms = aws_sdk_kms::Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::new("us-east-1"))
-        .endpoint_url(&endpoint)
-        .credentials_provider(keys)
-        .build();
-    Clients {
-        s3: aws_sdk_s3::Client::from_conf(s3),
-        kms: aws_sdk_kms::Client::from_conf(kms),
-        anonymous: None,
-        bare: None,
-        patience: Patience::default(),
-    }
+    account::clients(&endpoint, access_key, SECRET)
 }
 
 #[test]

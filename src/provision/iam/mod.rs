@@ -250,15 +250,15 @@ fn key_maker(place: &Place, alias: &str) -> Vec<Statement> {
     vec![
         // Neither list can be limited to a key; nothing but names comes back.
         allow("ListKeys", vec!["kms:ListKeys", "kms:ListAliases"], vec!["*".to_owned()]),
-        // Asked of the alias before there is a key with our tag.
-        allow("SeeKeys", vec!["kms:DescribeKey"], keys()),
+        // Asked of the alias before there is a key, and what does not exist has no ARN; nothing but metadata comes back.
+        allow("SeeKeys", vec!["kms:DescribeKey"], vec!["*".to_owned()]),
         allow("MakeKey", vec!["kms:CreateKey"], vec!["*".to_owned()]).only(when([
             ("StringEquals", &marked("RequestTag"), ours()),
             ("StringEquals", "kms:KeySpec", vec!["SYMMETRIC_DEFAULT".to_owned()]),
             ("StringEquals", "kms:KeyUsage", vec!["ENCRYPT_DECRYPT".to_owned()]),
         ])),
         // Tags given while a key is made. A key in use has an alias: it cannot be made "ours" by tagging it.
-        allow("TagNewKey", vec!["kms:TagResource"], keys())
+        allow("TagNewKey", vec!["kms:TagResource"], vec!["*".to_owned()])
             .only(when([("StringEquals", &marked("RequestTag"), ours())]))
             .only(nameless()),
         allow(

@@ -1,5 +1,6 @@
 //! What the tests stand on: servers and clients that others wrote.
 
+pub(crate) mod account;
 pub(crate) mod clients;
 pub(crate) mod fault_proxy;
 pub(crate) mod outside;

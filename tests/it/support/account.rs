@@ -1,0 +1,65 @@
+//! An empty AWS account on loopback: the embedded endpoint in a directory that ends with it.
+
+use std::path::Path;
+
+use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
+use embedded_aws::EmbeddedAws;
+use strongroom::provision::{Clients, Patience};
+use tempfile::TempDir;
+
+pub(crate) const REGION: &str = "us-east-1";
+
+/// The account.
+pub(crate) struct Account {
+    /// Of its administrator.
+    pub(crate) clients: Clients,
+    endpoint: String,
+    _server: EmbeddedAws,
+    _dir: TempDir,
+}
+
+impl Account {
+    /// One with these further identities, if any.
+    pub(crate) async fn new(identities: Option<&Path>) -> Self {
+        let dir = TempDir::new().unwrap();
+        let mut config = embedded_aws::Config::new(dir.path());
+        config.listen = "127.0.0.1:0".parse().unwrap();
+        REGION.clone_into(&mut config.region);
+        config.identities_file = identities.map(Path::to_owned);
+        let server = EmbeddedAws::start(config).await.unwrap();
+        let endpoint = format!("http://{}", server.addr());
+        let pair = server.credentials();
+        let clients = clients(&endpoint, pair.access_key(), pair.secret_key());
+        Self { clients, endpoint, _server: server, _dir: dir }
+    }
+
+    /// Clients of one of the further identities.
+    pub(crate) fn clients_of(&self, access_key: &str, secret_key: &str) -> Clients {
+        clients(&self.endpoint, access_key, secret_key)
+    }
+}
+
+/// Clients of an embedded endpoint.
+pub(crate) fn clients(endpoint: &str, access_key: &str, secret_key: &str) -> Clients {
+    let keys = Credentials::new(access_key, secret_key, None, None, "test");
+    let s3 = aws_sdk_s3::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new(REGION))
+        .endpoint_url(endpoint)
+        .force_path_style(true)
+        .credentials_provider(keys.clone())
+        .build();
+    let kms = aws_sdk_kms::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new(REGION))
+        .endpoint_url(endpoint)
+        .credentials_provider(keys)
+        .build();
+    Clients {
+        s3: aws_sdk_s3::Client::from_conf(s3),
+        kms: aws_sdk_kms::Client::from_conf(kms),
+        anonymous: None,
+        bare: None,
+        patience: Patience::default(),
+    }
+}
