@@ -13,7 +13,8 @@ fn routes(document: &Value) -> Vec<(Method, String)> {
             .replace("{ns}", "ns")
             .replace("{name}", "model")
             .replace("{ref}", "1")
-            .replace("{path}", "dir/file.bin");
+            .replace("{path}", "dir/file.bin")
+            .replace("{claim}", "versioned");
         assert!(!filled.contains('{'), "a parameter that this test does not know: {path}");
         for method in item.as_object().unwrap().keys() {
             routes.push((method.to_uppercase().parse().unwrap(), filled.clone()));
@@ -102,7 +103,10 @@ async fn health_document_and_documentation_are_open() {
     };
     assert_eq!(open("/healthz").await.json::<Value>().await.unwrap(), serde_json::json!({"status": "ok"}));
     let ready: Value = open("/readyz").await.json().await.unwrap();
-    assert_eq!(ready, serde_json::json!({"status": "ready", "catalog": "ok", "writes": "ok"}));
+    let words = serde_json::json!({
+        "status": "ready", "catalog": "ok", "writes": "ok", "posture": "passed", "stale": false,
+    });
+    assert_eq!(ready, words);
     let page = open("/docs/").await;
     assert_eq!(page.status(), StatusCode::OK);
     assert!(page.text().await.unwrap().contains("swagger-ui"));
