@@ -107,6 +107,8 @@ impl Place {
 
     /// Removes everything that was made here, as far as it goes, and says what is left.
     pub(super) async fn leave(&self) -> Vec<String> {
+        // What was made a moment ago is listed after a while.
+        self.settle().await;
         let mut left = Vec::new();
         if let Err(error) = self.remove_bucket().await {
             left.push(format!("bucket {}: {error}", self.bucket));

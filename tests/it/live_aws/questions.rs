@@ -267,13 +267,14 @@ impl Asking<'_> {
     /// Two uploads of one key that end at the same moment, each only if there is nothing yet.
     async fn race(&self, answers: &mut Answers) {
         let (s3, bucket) = (&self.place.clients.s3, &self.place.bucket);
-        let complete = async || {
-            let (id, parts) = self.upload("race").await?;
+        let (one, two) = (self.upload("race").await, self.upload("race").await);
+        let complete = async |upload: Result<(String, CompletedMultipartUpload), String>| {
+            let (id, parts) = upload?;
             let complete = s3.complete_multipart_upload().bucket(bucket).key("race").upload_id(id);
             let ended = complete.multipart_upload(parts).if_none_match("*").send().await;
             ended.map(drop).map_err(|error| told(&error))
         };
-        let (one, two) = tokio::join!(complete(), complete());
+        let (one, two) = tokio::join!(complete(one), complete(two));
         let answered = match (one, two) {
             (Ok(()), Ok(())) => "both".to_owned(),
             (Ok(()), Err(refused)) | (Err(refused), Ok(())) => format!("one, the other {refused}"),

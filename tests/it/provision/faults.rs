@@ -254,6 +254,16 @@ async fn answer_lost_after_any_change_costs_no_second_key_and_no_second_run() {
 }
 
 #[tokio::test]
+async fn key_whose_answer_was_lost_is_found_although_it_is_listed_late() {
+    let spoiled = Spoiled::new().await;
+    spoiled.proxy.inject(Rule::on("CreateKey").first(1).does(Fault::HangUpAfter));
+    spoiled.proxy.inject(Rule::on("ListKeys").first(3).does(Fault::Stale));
+    let made = spoiled.create(&wanted("listed-late")).await.unwrap();
+    assert_eq!((spoiled.proxy.count("CreateKey"), spoiled.proxy.faults()), (1, 4));
+    spoiled.assert_one_key(&wanted("listed-late"), &made).await;
+}
+
+#[tokio::test]
 async fn bucket_that_was_there_after_all_is_adopted_and_not_overwritten() {
     for region in ["us-east-1", "eu-west-1"] {
         let spoiled = Spoiled::before(Account::in_region(region).await).await;
@@ -408,6 +418,20 @@ async fn no_call_waits_for_ever_for_an_answer() {
         assert_eq!(standing(&made.findings, Status::Failed), BTreeSet::new(), "{operation}");
     });
     futures::future::join_all(runs).await;
+}
+
+#[tokio::test]
+async fn endpoint_that_is_not_there_is_told_at_once_and_not_after_all_patience() {
+    let account = Account::new().await;
+    // A port that was free a moment ago.
+    let nowhere = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let clients = account.clients_through(&format!("http://{nowhere}"), Patience::default());
+    let started = Instant::now();
+    let error = provision::provision(&clients, &wanted("nowhere"), Mode::Create).await.unwrap_err();
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+    let text = told(&error);
+    assert!(text.contains("check the S3 endpoint") && text.contains("onnection refused"), "{text}");
+    assert!(!text.contains("DispatchFailure"), "no debug form: {text}");
 }
 
 #[tokio::test]

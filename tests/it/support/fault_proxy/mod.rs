@@ -166,7 +166,7 @@ async fn exchange(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Res
         state.seen.push(Seen { asked: asked.clone(), fault: fault.clone(), status: None });
         (fault, state.seen.len() - 1)
     };
-    let line = (asked.method.clone(), asked.target.clone());
+    let line = (asked.operation.clone(), asked.target.clone());
     let request = Request::from_parts(head, body.map_err(io::Error::other).boxed());
     let answer = match &fault {
         None | Some(Fault::HangUpAfter | Fault::Truncate(_) | Fault::Drip(..)) => forward(&shared, request).await?,

@@ -34,7 +34,7 @@ pub(crate) enum Fault {
     Drip(usize, Duration),
     /// The server gets it twice, and the second answer counts; bodies above 16 MiB are refused with 413.
     Duplicate,
-    /// The first answer to the same request line is given again; the first time it is passed on and kept.
+    /// The first answer to the same operation on the same path is given again; the first time it is passed on and kept.
     Stale,
 }
 
