@@ -58,7 +58,7 @@ pub async fn refusals(s3: &aws_sdk_s3::Client, spec: &BucketSpec, settling: Dura
 pub async fn leaks(s3: &aws_sdk_s3::Client, bare: &Bare, spec: &BucketSpec, settling: Duration) -> Vec<Finding> {
     let mut pauses = Pauses::new(settling);
     vec![
-        insist(&mut pauses, || bare.stale_presigned(s3, spec)).await,
+        insist(&mut pauses, || bare.stale_url(s3, spec)).await,
         insist(&mut pauses, || bare.presigned_post(s3, spec)).await,
     ]
 }

@@ -41,7 +41,7 @@ impl Bare {
     /// A presigned URL that is too old for the policy, and has not expired.
     ///
     /// The same URL signed now must work, or a refusal of the old one says nothing.
-    pub(super) async fn stale_presigned(&self, s3: &aws_sdk_s3::Client, spec: &BucketSpec) -> Finding {
+    pub(super) async fn stale_url(&self, s3: &aws_sdk_s3::Client, spec: &BucketSpec) -> Finding {
         let claim = ClaimId::StalePresignedRefused;
         let expected = format!("refused when older than {} s", spec.max_signature_age.as_secs());
         let cannot = |reason: String| Finding::not_verifiable(claim, expected.as_str(), reason);

@@ -17,7 +17,7 @@ use strongroom::provision::{
 
 use super::account::Account;
 use super::{changes_due, clients_of, standing, told, wanted};
-use crate::support::outside::seaweedfs_with_localstack;
+use crate::support::outside::{cannot, seaweedfs_with_localstack};
 
 const ROOT: &str = "arn:aws:iam::000000000000:root";
 
@@ -221,13 +221,29 @@ async fn policy_of_somebody_else_is_kept_and_a_statement_under_our_name_refuses_
 async fn options_that_seaweedfs_knows_are_set_there_too() {
     let outside = seaweedfs_with_localstack().await;
     let clients = clients_of(outside);
-    let options = Options { perimeter: false, ..stored_options() };
+    // It takes no lifecycle with a transition: that option is for stores that have classes.
+    let options = Options { perimeter: false, intelligent_tiering: false, ..stored_options() };
     let wanted = Wanted { options, ..Wanted::new("outside-options", outside.region, BackEnd::Compatible) };
     let made = provision::provision(&clients, &wanted, Mode::Create).await.unwrap();
+    assert_eq!(made.unsupported, [Setting::PublicAccessBlock], "{}", cannot("PublicAccessBlock"));
     assert_eq!(standing(&made.findings, Status::Failed), BTreeSet::new(), "{:#?}", made.findings);
+    let passed = standing(&made.findings, Status::Passed);
+    for claim in [ClaimId::ObjectsLocked, ClaimId::CorsExact, ClaimId::MultipartExpires] {
+        assert!(passed.contains(&claim), "{:#?}", made.findings);
+    }
     for mode in [Mode::Create, Mode::Repair] {
         let again = provision::provision(&clients, &wanted, mode).await.unwrap();
         assert_eq!(again.changes_made, Vec::<String>::new(), "{mode}");
     }
-    println!("not there: {:?}", made.unsupported);
+}
+
+#[tokio::test]
+async fn store_without_classes_is_told_apart_from_one_that_failed() {
+    let outside = seaweedfs_with_localstack().await;
+    let options = Options { intelligent_tiering: true, ..Options::default() };
+    let wanted = Wanted { options, ..Wanted::new("outside-tiering", outside.region, BackEnd::Compatible) };
+    let made = provision::provision(&clients_of(outside), &wanted, Mode::Create).await.unwrap();
+    assert_eq!(made.unsupported, [Setting::PublicAccessBlock, Setting::Lifecycle]);
+    let unknown = standing(&made.findings, Status::NotVerifiable);
+    assert!(unknown.is_superset(&BTreeSet::from([ClaimId::ObjectsTiered, ClaimId::MultipartExpires])), "{unknown:?}");
 }
