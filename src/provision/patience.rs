@@ -10,6 +10,9 @@ const PROPAGATION: Duration = Duration::from_secs(150);
 const FIRST: Duration = Duration::from_millis(200);
 const LONGEST: Duration = Duration::from_secs(10);
 
+/// After which the operator is told what is waited for.
+const SILENCE: Duration = Duration::from_secs(5);
+
 /// How long each call may be repeated, and each read-back may lag, before a run gives up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience {
@@ -43,10 +46,16 @@ impl Patience {
         F: Future<Output = Result<T, Fault>>,
     {
         let mut pauses = self.pauses();
+        let begun = Instant::now();
+        let mut told = false;
         loop {
             match attempt().await {
                 Err(fault) if passes(&fault) => {
                     tracing::debug!(%fault, "will try again");
+                    if !told && begun.elapsed() > SILENCE {
+                        told = true;
+                        tracing::warn!(%fault, "still trying, for at most {} seconds", self.total.as_secs());
+                    }
                     if !pauses.pause().await {
                         return Err(fault);
                     }
