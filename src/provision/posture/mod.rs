@@ -300,6 +300,7 @@ impl Posture {
         let mut transitions = Vec::new();
         for finding in findings {
             let (claim, effect) = (finding.claim, finding.effect);
+            let known = state.claims.get(&claim).is_some_and(Standing::failed_when_seen);
             let news = if let Some(standing) = state.claims.get_mut(&claim) {
                 standing.take(finding, now)
             } else {
@@ -308,7 +309,7 @@ impl Posture {
                 (to.0 == Status::Failed).then(|| ((Status::NotVerifiable, "never looked at".to_owned()), to))
             };
             let Some((from, to)) = news else { continue };
-            if to.0 == Status::Failed && from.0 != Status::Failed {
+            if to.0 == Status::Failed && from.0 != Status::Failed && !known {
                 *state.drifts.entry(claim).or_default() += 1;
             }
             transitions.push(Transition { claim, effect, from, to });

@@ -66,6 +66,11 @@ impl Standing {
         Finding { status, observed, ..seen.clone() }
     }
 
+    /// Whether it failed when it was seen last: that it is seen again to fail is no new failure.
+    pub(super) fn failed_when_seen(&self) -> bool {
+        self.seen.status == Status::Failed
+    }
+
     /// When it was last seen to hold or not to hold, or first could not be told.
     pub(super) fn seen_at(&self) -> Timestamp {
         self.seen_at.wall

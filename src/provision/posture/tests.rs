@@ -90,6 +90,15 @@ fn every_change_is_told_once_with_what_it_was() {
 }
 
 #[test]
+fn failure_that_could_not_be_looked_at_for_a_while_is_one_drift() {
+    let posture = posture();
+    for status in [Status::Passed, Status::Failed, Status::NotVerifiable, Status::Failed] {
+        posture.take(vec![with(ClaimId::Tagged, status)]);
+    }
+    assert_eq!(posture.gauges().drifts, [(ClaimId::Tagged, 1)]);
+}
+
+#[test]
 fn override_opens_named_claims_until_its_time() {
     let posture = posture();
     posture.take(all(Status::Passed));

@@ -1,5 +1,6 @@
 //! Settings of the bucket and its key, changed behind the service's back.
 
+use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{
     BucketVersioningStatus, PublicAccessBlockConfiguration, ServerSideEncryption, ServerSideEncryptionByDefault,
     ServerSideEncryptionConfiguration, ServerSideEncryptionRule, VersioningConfiguration,
@@ -16,6 +17,7 @@ watched_on_every_back_end!(
     policy_edited,
     default_encryption_changed,
     key_disabled,
+    claimed_by_another,
     bucket_deleted,
 );
 
@@ -80,6 +82,26 @@ async fn key_disabled(scene: Scene) {
     scene.refuses_uploads_naming("key_usable").await;
     kms.enable_key().key_id(&scene.service.key_arn).send().await.unwrap();
     scene.recovers("key_usable").await;
+    scene.ends_readable().await;
+}
+
+async fn claimed_by_another(scene: Scene) {
+    let service = &scene.service;
+    let s3 = service.s3().await;
+    let put = s3
+        .put_object()
+        .bucket(&service.bucket)
+        .key("strongroom-claim.json")
+        .body(ByteStream::from_static(br#"{"catalog_id":"somebody","format":1}"#))
+        .server_side_encryption(ServerSideEncryption::AwsKms)
+        .ssekms_key_id(&service.key_arn);
+    let theirs = put.send().await.unwrap().version_id.unwrap();
+    let observed = scene.is_told_that_it_failed("bucket_ours").await;
+    assert!(observed.contains("belongs to catalog somebody"), "{observed}");
+    scene.refuses_uploads_naming("bucket_ours").await;
+    s3.delete_object().bucket(&service.bucket).key("strongroom-claim.json").version_id(theirs).send().await.unwrap();
+    scene.recovers("bucket_ours").await;
+    assert_eq!(scene.reads().1, 0, "reads go on");
     scene.ends_readable().await;
 }
 
