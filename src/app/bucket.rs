@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use super::DataDirError;
 use super::back_end::{BackEnd, BackEndError, Outputs};
 use super::data_dir::DataDir;
+use super::desired;
 use crate::catalog::{self, Catalog};
 use crate::config::{Config, Storage};
 use crate::provision::destroy::{self, DestroyError, Destroyed};
@@ -74,10 +75,14 @@ pub async fn outputs(config: &Config) -> Result<Outputs, BucketError> {
 /// # Errors
 /// [`BucketError`].
 pub async fn plan(config: &Config, mode: Option<Mode>) -> Result<(Mode, Preview), BucketError> {
-    refuse_without_store(config)?;
     let configured = if config.provision.changes() { config.provision } else { Mode::Create };
     let mode = mode.unwrap_or(configured);
-    let preview = at(config, async |back_end| preview(config, back_end, mode).await).await?;
+    let preview = if is_embedded(config) && !has_store(config) {
+        // Before the first start the account is empty, and looking would make the store.
+        provision::preview_of_nothing(&desired::wanted(config).await?, mode).map_err(Box::new)?
+    } else {
+        at(config, async |back_end| preview(config, back_end, mode).await).await?
+    };
     Ok((mode, preview))
 }
 
@@ -148,10 +153,14 @@ async fn at<T>(config: &Config, work: impl AsyncFnOnce(&BackEnd) -> Result<T, Bu
 
 /// Looking must not make a store: an empty one would answer, and say something about another bucket.
 fn refuse_without_store(config: &Config) -> Result<(), BucketError> {
-    if is_embedded(config) && !DataDir::embedded(&config.data_dir).is_dir() {
+    if is_embedded(config) && !has_store(config) {
         return Err(BucketError::NoStore(config.data_dir.clone()));
     }
     Ok(())
+}
+
+fn has_store(config: &Config) -> bool {
+    DataDir::embedded(&config.data_dir).is_dir()
 }
 
 /// The catalog, if a service ever ran here; looking must not make one.

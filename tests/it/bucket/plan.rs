@@ -114,14 +114,18 @@ fn wrong_flag_is_an_error_and_no_plan_with_changes() {
 #[test]
 fn looking_makes_no_store() {
     let place = Place::nothing("");
-    for command in [&["plan"][..], &["outputs"], &["check"], &["destroy", "--i-understand", "strongroom"]] {
+    let foreseen = place.bucket(&["plan"]);
+    assert_eq!(foreseen.code, 2, "{foreseen:?}");
+    for command in [&["outputs"][..], &["check"], &["destroy", "--i-understand", "strongroom"]] {
         let said = place.bucket(command);
         assert_eq!(said.code, 1, "{said:?}");
         assert!(said.err.contains("there is no embedded store"), "{said:?}");
     }
     assert!(!place.data_dir().exists());
-    // Without a server, apply makes the store by itself.
-    place.expect(0, &["apply"]);
+    // Without a server, apply makes the store by itself, and does what the plan said.
+    let applied = place.expect(0, &["apply"]);
+    let created = |text: &str| text.lines().filter(|line| line.trim_start().starts_with("+ ")).count();
+    assert_eq!(created(&applied), created(&foreseen.out), "{applied}\n{}", foreseen.out);
     place.expect(0, &["plan"]);
 }
 
