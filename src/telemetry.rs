@@ -7,7 +7,7 @@ use tracing_subscriber::EnvFilter;
 use crate::config::LogFormat;
 
 /// What is logged unless `STRONGROOM_LOG` says otherwise; the SDK's own debug output would hold signed requests.
-const DEFAULT: &str = "info,aws_config=warn,aws_smithy_runtime=warn,s3s=off,sqlx=warn,hyper=warn";
+const DEFAULT: &str = "info,aws_config=error,aws_smithy_runtime=warn,s3s=off,sqlx=warn,hyper=warn";
 
 /// Starts logging; a second call changes nothing.
 pub fn init(format: LogFormat, filter: Option<&str>) {
