@@ -180,7 +180,13 @@ pub async fn provision_telling(
     if mode.changes() && !wanted.secure_transport {
         return Err(Unplannable::PlainHttp.into());
     }
-    let key = run.settle_key(&key_spec, &bucket).await?;
+    let key = observe_key(clients, &key_spec).await;
+    match planned(wanted, &key_spec, &key, &bucket, mode) {
+        // What could not be read may only be too new, and is read again where it is needed.
+        Ok(_) | Err(ProvisionError::Unplannable(Unplannable::Unreadable(_))) => {}
+        Err(refused) => return Err(refused),
+    }
+    let key = run.settle_key(&key_spec, &bucket, key).await?;
     let spec = BucketSpec::new(wanted, key.arn.clone());
     let bucket = run.settle_bucket(&spec).await?;
     let mut findings = verify::verify(&key_spec, &spec, &ObservedKey::Present(Box::new(key)), &bucket);
@@ -201,14 +207,33 @@ pub async fn preview(clients: &Clients, wanted: &Wanted, mode: Mode) -> Result<P
         return Err(ProvisionError::BucketMissing { bucket: wanted.bucket.clone() });
     }
     let key = observe_key(clients, &key_spec).await;
-    let Plan { mut changes, mut left_alone } = plan_key(&key_spec, &key, &bucket, mode)?;
+    planned(wanted, &key_spec, &key, &bucket, mode)
+}
+
+/// What a run in `mode` would do in an account that holds neither the key nor the bucket.
+///
+/// # Errors
+/// As [`provision`].
+pub fn preview_of_nothing(wanted: &Wanted, mode: Mode) -> Result<Preview, ProvisionError> {
+    let key = ObservedKey::Absent { orphan: None };
+    planned(wanted, &KeySpec::new(wanted), &key, &ObservedBucket::Absent, mode)
+}
+
+fn planned(
+    wanted: &Wanted,
+    key_spec: &KeySpec,
+    key: &ObservedKey,
+    bucket: &ObservedBucket,
+    mode: Mode,
+) -> Result<Preview, ProvisionError> {
+    let Plan { mut changes, mut left_alone } = plan_key(key_spec, key, bucket, mode)?;
     let arn = match key {
-        ObservedKey::Present(facts) => facts.arn,
-        ObservedKey::Absent { orphan: Some(arn) } => arn,
+        ObservedKey::Present(facts) => facts.arn.clone(),
+        ObservedKey::Absent { orphan: Some(arn) } => arn.clone(),
         ObservedKey::Absent { orphan: None } | ObservedKey::Unreadable(_) => not_yet_made(wanted),
     };
     let spec = BucketSpec::new(wanted, arn);
-    let plan = plan_bucket(&spec, &bucket, mode)?;
+    let plan = plan_bucket(&spec, bucket, mode)?;
     changes.extend(plan.changes);
     left_alone.extend(plan.left_alone);
     Ok(Preview { spec, changes, left_alone })
@@ -291,15 +316,22 @@ impl Run<'_> {
         }
     }
 
-    /// Looks, plans and changes until nothing is left to change.
-    async fn settle_key(&mut self, spec: &KeySpec, bucket: &ObservedBucket) -> Result<KeyFacts, ProvisionError> {
+    /// Plans and changes, and looks again, until nothing is left to change; `seen` is what the first look saw.
+    async fn settle_key(
+        &mut self,
+        spec: &KeySpec,
+        bucket: &ObservedBucket,
+        seen: ObservedKey,
+    ) -> Result<KeyFacts, ProvisionError> {
+        let mut seen = Some(seen);
         let mut work = KeyRun::new(self.clients, spec, None);
         let mut pauses = self.clients.patience.pauses();
         let mut left = Vec::new();
         for _ in 0..KEY_ROUNDS {
-            let mut have = match work.key() {
-                Some(arn) => key::observe_known(self.clients, arn).await,
-                None => observe_key(self.clients, spec).await,
+            let mut have = match (seen.take(), work.key()) {
+                (Some(seen), _) => seen,
+                (None, Some(arn)) => key::observe_known(self.clients, arn).await,
+                (None, None) => observe_key(self.clients, spec).await,
             };
             if let ObservedKey::Present(facts) = &mut have {
                 facts.mark_unsupported(&self.unsupported);

@@ -209,6 +209,7 @@ async fn policy_of_somebody_else_is_kept_and_a_statement_under_our_name_refuses_
         assert!(text.contains("s3:DeleteBucket"), "theirs is shown: {text}");
         let tags = s3.get_bucket_tagging().bucket("with-policy").send().await;
         assert!(tags.is_err(), "nothing was changed");
+        assert_eq!(account.keys_made_for(&wanted("with-policy")).await.len(), 0, "and no key was made");
     }
     s3.put_bucket_policy().bucket("with-policy").policy(policy("KeepIt")).send().await.unwrap();
     let made = account.provision(&wanted("with-policy"), Mode::Create).await.unwrap();
