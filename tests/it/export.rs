@@ -76,7 +76,7 @@ fn unsettled(wanted: &Wanted, key: &KeyArn, exported: &Exported) -> Vec<Setting>
 fn settings_due(wanted: &Wanted, key: &KeyArn, bucket: BucketSettings) -> Vec<Setting> {
     let spec = BucketSpec::new(wanted, key.clone());
     let plan = plan_bucket(&spec, &ObservedBucket::Present(Box::new(bucket)), Mode::Repair).unwrap();
-    plan.changes.iter().filter_map(|change| change.setting()).collect()
+    plan.changes.iter().filter_map(provision::Change::setting).collect()
 }
 
 #[test]

@@ -44,6 +44,22 @@ pub fn export(format: Format, wanted: &Wanted) -> String {
     text
 }
 
+/// Text, line by line, in steps of two spaces.
+#[derive(Default)]
+struct Lines(String);
+
+impl Lines {
+    fn line(&mut self, depth: usize, text: &str) {
+        for part in ["  ".repeat(depth).as_str(), text, "\n"] {
+            self.0.push_str(part);
+        }
+    }
+
+    fn blank(&mut self) {
+        self.0.push('\n');
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

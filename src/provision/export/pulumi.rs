@@ -1,5 +1,6 @@
 //! A Pulumi program in YAML. Every text is quoted, so that no word is taken for a number or a truth value.
 
+use super::Lines;
 use super::resources::{Argument, Data, Piece, Reference, Resource, Text, Value, key_arn};
 use crate::provision::spec::Wanted;
 
@@ -28,24 +29,20 @@ pub(super) fn write(wanted: &Wanted, resources: &[Resource]) -> String {
         ("bucket_name", text(&Text(vec![Piece::Reference(Reference::Bucket)]))),
         ("kms_key_arn", text(&key_arn(wanted))),
     ]);
-    let mut body = String::new();
+    let mut body = Lines::default();
     write_map(&mut body, 0, &[("resources".to_owned(), Node::Map(all)), ("outputs".to_owned(), outputs)]);
-    let mut head = String::new();
-    write_map(
-        &mut head,
-        0,
-        &[
-            ("name".to_owned(), quoted("strongroom-bucket")),
-            ("runtime".to_owned(), quoted("yaml")),
-            ("description".to_owned(), quoted("The bucket and the KMS key that Strongroom keeps models in")),
-        ],
-    );
-    if body.contains("${caller.") {
+    let mut head = vec![
+        ("name".to_owned(), quoted("strongroom-bucket")),
+        ("runtime".to_owned(), quoted("yaml")),
+        ("description".to_owned(), quoted("The bucket and the KMS key that Strongroom keeps models in")),
+    ];
+    if body.0.contains("${caller.") {
         let call = map([("function", quoted("aws:getCallerIdentity"))]);
-        let variables = map([("caller", map([("fn::invoke", call)]))]);
-        write_map(&mut head, 0, &[("variables".to_owned(), variables)]);
+        head.push(("variables".to_owned(), map([("caller", map([("fn::invoke", call)]))])));
     }
-    head + &body
+    let mut text = Lines::default();
+    write_map(&mut text, 0, &head);
+    text.0 + &body.0
 }
 
 fn resource(resource: &Resource) -> Node {
@@ -131,11 +128,50 @@ fn quoted_template(template: &str) -> Node {
     Node::Scalar(serde_json::Value::from(template).to_string())
 }
 
-fn write_map(out: &mut String, depth: usize, members: &[(String, Node)]) {
+fn write_map(out: &mut Lines, depth: usize, members: &[(String, Node)]) {
     for (name, node) in members {
-        let name = if is_plain(name) { name.clone() } else { serde_json::Value::from(name.as_str()).to_string() };
-        out.push_str(&format!("{}{name}:", "  ".repeat(depth)));
-        write_below(out, depth, node);
+        write_member(out, depth, "", name, node);
+    }
+}
+
+/// One name and its value; `dash` begins an item of a list, and is as wide as one step.
+fn write_member(out: &mut Lines, depth: usize, dash: &str, name: &str, node: &Node) {
+    let name = if is_plain(name) { name.to_owned() } else { serde_json::Value::from(name).to_string() };
+    let inner = depth + dash.len() / 2 + 1;
+    match node {
+        Node::Scalar(text) => out.line(depth, &format!("{dash}{name}: {text}")),
+        Node::Map(members) if members.is_empty() => out.line(depth, &format!("{dash}{name}: {{}}")),
+        Node::List(items) if items.is_empty() => out.line(depth, &format!("{dash}{name}: []")),
+        Node::Map(members) => {
+            out.line(depth, &format!("{dash}{name}:"));
+            write_map(out, inner, members);
+        }
+        Node::List(items) => {
+            out.line(depth, &format!("{dash}{name}:"));
+            for item in items {
+                write_item(out, inner, item);
+            }
+        }
+    }
+}
+
+/// One item of a list.
+fn write_item(out: &mut Lines, depth: usize, item: &Node) {
+    match item {
+        Node::Scalar(text) => out.line(depth, &format!("- {text}")),
+        Node::Map(members) => {
+            for (index, (name, node)) in members.iter().enumerate() {
+                let (depth, dash) = if index == 0 { (depth, "- ") } else { (depth + 1, "") };
+                write_member(out, depth, dash, name, node);
+            }
+        }
+        // No list of ours holds another one; if one did, YAML would have it on a line of its own.
+        Node::List(items) => {
+            out.line(depth, "-");
+            for item in items {
+                write_item(out, depth + 1, item);
+            }
+        }
     }
 }
 
@@ -145,38 +181,6 @@ fn is_plain(name: &str) -> bool {
     name.starts_with(|first: char| first.is_ascii_lowercase())
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
         && !WORDS.contains(&name)
-}
-
-/// What comes after a name and its colon.
-fn write_below(out: &mut String, depth: usize, node: &Node) {
-    match node {
-        Node::Scalar(text) => out.push_str(&format!(" {text}\n")),
-        Node::Map(members) if members.is_empty() => out.push_str(" {}\n"),
-        Node::List(items) if items.is_empty() => out.push_str(" []\n"),
-        Node::Map(members) => {
-            out.push('\n');
-            write_map(out, depth + 1, members);
-        }
-        Node::List(items) => {
-            out.push('\n');
-            for item in items {
-                let indent = "  ".repeat(depth + 1);
-                match item {
-                    Node::Scalar(text) => out.push_str(&format!("{indent}- {text}\n")),
-                    Node::Map(members) if !members.is_empty() => {
-                        let mut block = String::new();
-                        write_map(&mut block, depth + 2, members);
-                        // The first member stands beside the dash, which is as wide as one step.
-                        out.push_str(&format!("{indent}- {}", block.trim_start()));
-                    }
-                    Node::Map(_) | Node::List(_) => {
-                        out.push_str(&format!("{indent}-"));
-                        write_below(out, depth + 1, item);
-                    }
-                }
-            }
-        }
-    }
 }
 
 #[cfg(test)]
@@ -206,8 +210,8 @@ mod tests {
     #[test]
     fn lists_of_maps_stand_beside_their_dashes() {
         let list = Node::List(vec![map([("a", quoted("1")), ("b", map([]))]), quoted("x")]);
-        let mut out = String::new();
+        let mut out = Lines::default();
         write_map(&mut out, 0, &[("aws:tag".to_owned(), list)]);
-        assert_eq!(out, "\"aws:tag\":\n  - a: \"1\"\n    b: {}\n  - \"x\"\n");
+        assert_eq!(out.0, "\"aws:tag\":\n  - a: \"1\"\n    b: {}\n  - \"x\"\n");
     }
 }

@@ -347,7 +347,9 @@ impl StandIn {
             return Self { key: arn.clone(), words: Vec::new() };
         }
         let taken = format!("{wanted:?}");
-        let account = (0_u64..).map(|number| format!("{number:012}")).find(|account| !taken.contains(account.as_str()));
+        let account = (0..1_000_000_000_000_u64)
+            .map(|number| format!("{number:012}"))
+            .find(|account| !taken.contains(account.as_str()));
         let account = account.expect("no configuration names every account number");
         let (partition, region) = (partition_of(&wanted.region), &wanted.region);
         let arn = format!("arn:{partition}:kms:{region}:{account}:key/to-be-made");

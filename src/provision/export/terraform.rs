@@ -1,5 +1,6 @@
 //! HCL, as `terraform fmt` would have it.
 
+use super::Lines;
 use super::resources::{Argument, Data, Piece, Reference, Resource, Text, Value, key_arn};
 use crate::provision::spec::Wanted;
 
@@ -8,18 +9,24 @@ const NAME: &str = "models";
 
 /// The whole file.
 pub(super) fn write(wanted: &Wanted, resources: &[Resource]) -> String {
-    let mut body = String::new();
+    let mut body = Lines::default();
     for resource in resources {
-        body.push_str(&format!("\nresource \"{}\" \"{NAME}\" {{\n", resource.terraform));
+        body.blank();
+        body.line(0, &format!("resource \"{}\" \"{NAME}\" {{", resource.terraform));
         arguments(&mut body, 1, &resource.arguments);
         if let Some((after, _)) = resource.after {
-            body.push_str(&format!("\n  depends_on = [{after}.{NAME}]\n"));
+            body.blank();
+            body.line(1, &format!("depends_on = [{after}.{NAME}]"));
         }
         if resource.precious {
-            body.push_str("\n  lifecycle {\n    prevent_destroy = true\n  }\n");
+            body.blank();
+            for (depth, text) in [(1, "lifecycle {"), (2, "prevent_destroy = true"), (1, "}")] {
+                body.line(depth, text);
+            }
         }
-        body.push_str("}\n");
+        body.line(0, "}");
     }
+    let Lines(body) = body;
     let account =
         if body.contains("data.aws_caller_identity.") { "\ndata \"aws_caller_identity\" \"current\" {}\n" } else { "" };
     let region = quoted(&wanted.region);
@@ -52,14 +59,13 @@ output \"kms_key_arn\" {{
     )
 }
 
-fn arguments(out: &mut String, depth: usize, all: &[Argument]) {
-    let indent = "  ".repeat(depth);
+fn arguments(out: &mut Lines, depth: usize, all: &[Argument]) {
     let width = all.iter().filter(|(_, value)| in_column(value)).map(|(name, _)| name.len()).max().unwrap_or(0);
     let mut before: Option<&Value> = None;
     for (name, value) in all {
         // Only values of one line stand in a column; what is longer stands apart.
         if before.is_some_and(|before| !in_column(before) || !in_column(value)) {
-            out.push('\n');
+            out.blank();
         }
         before = Some(value);
         match value {
@@ -67,28 +73,28 @@ fn arguments(out: &mut String, depth: usize, all: &[Argument]) {
             Value::Blocks { blocks, .. } => {
                 for (index, block) in blocks.iter().enumerate() {
                     if index > 0 {
-                        out.push('\n');
+                        out.blank();
                     }
                     nested(out, depth, name, block);
                 }
             }
             Value::Document(document) => {
-                out.push_str(&format!("{indent}{name} = <<-POLICY\n"));
+                out.line(depth, &format!("{name} = <<-POLICY"));
                 let json = serde_json::to_string_pretty(&json(document)).expect("a tree of strings is JSON");
                 for line in json.lines() {
-                    out.push_str(&format!("{indent}  {line}\n"));
+                    out.line(depth + 1, line);
                 }
-                out.push_str(&format!("{indent}POLICY\n"));
+                out.line(depth, "POLICY");
             }
             Value::Data(Data::Map(members)) => {
-                out.push_str(&format!("{indent}{name} = {{\n"));
+                out.line(depth, &format!("{name} = {{"));
                 let width = members.iter().map(|(name, _)| quoted(name).len()).max().unwrap_or(0);
                 for (name, value) in members {
-                    out.push_str(&format!("{indent}  {:width$} = {}\n", quoted(name), one_line(value)));
+                    out.line(depth + 1, &format!("{:width$} = {}", quoted(name), one_line(value)));
                 }
-                out.push_str(&format!("{indent}}}\n"));
+                out.line(depth, "}");
             }
-            Value::Data(data) => out.push_str(&format!("{indent}{name:width$} = {}\n", one_line(data))),
+            Value::Data(data) => out.line(depth, &format!("{name:width$} = {}", one_line(data))),
         }
     }
 }
@@ -97,15 +103,14 @@ fn in_column(value: &Value) -> bool {
     matches!(value, Value::Data(Data::Text(_) | Data::Flag(_) | Data::Number(_) | Data::List(_)))
 }
 
-fn nested(out: &mut String, depth: usize, name: &str, block: &[Argument]) {
-    let indent = "  ".repeat(depth);
+fn nested(out: &mut Lines, depth: usize, name: &str, block: &[Argument]) {
     if block.is_empty() {
-        out.push_str(&format!("{indent}{name} {{}}\n"));
+        out.line(depth, &format!("{name} {{}}"));
         return;
     }
-    out.push_str(&format!("{indent}{name} {{\n"));
+    out.line(depth, &format!("{name} {{"));
     arguments(out, depth + 1, block);
-    out.push_str(&format!("{indent}}}\n"));
+    out.line(depth, "}");
 }
 
 fn one_line(data: &Data) -> String {
