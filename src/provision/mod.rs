@@ -1,7 +1,7 @@
 //! The secure bucket as data: wanted, observed, planned, applied, proven.
 //!
 //! [`spec`] says what we want and [`policy`] what the bucket denies; [`observe`], [`read`] and [`key`] look; [`plan`] is
-//! pure and gives [`change::Change`]s; [`apply`] and [`apply_key`] make them; [`verify`] judges what was seen and
+//! pure and gives [`change::Change`]s; [`apply`] and [`apply_key`] make them, round by round; [`verify`] judges what was seen and
 //! [`check`] tries what must be refused; [`posture`] keeps writes out while that is not proven.
 
 pub mod apply;
@@ -24,21 +24,20 @@ pub mod plan;
 pub mod policy;
 pub mod posture;
 pub mod read;
+mod run;
 pub mod spec;
 pub mod verify;
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::Serialize;
 
-use self::apply::{Applied, ApplyError, apply_bucket};
-use self::apply_key::KeyRun;
+use self::apply::ApplyError;
 pub use self::change::{Change, Difference, Kind, Step};
 pub use self::check::Bare;
 pub use self::fault::{Fault, Lost};
 pub use self::finding::{Apart, ClaimId, Effect, Finding, Status, apart};
-use self::key::{KeyFacts, ObservedKey, observe_key};
+use self::key::{ObservedKey, observe_key};
 use self::observe::{Observed, ObservedBucket, Setting};
 pub use self::patience::Patience;
 use self::plan::{Plan, Unplannable, plan_bucket, plan_key};
@@ -46,12 +45,11 @@ pub use self::posture::{
     GateClosed, Gauges, InvalidOverride, Judged, Override, OverrideNews, Posture, Report, Transition, remedy,
 };
 use self::read::{BucketRefused, observe_bucket};
+use self::run::Run;
 pub use self::spec::{
     AccessLog, BackEnd, BucketSpec, KeyArn, KeySpec, KeyWish, Mode, ObjectLock, Options, Profile, Retention, Wanted,
 };
 
-/// Rounds of planning and changing the key before it is called unsettled; a lost race takes two.
-const KEY_ROUNDS: usize = 6;
 /// How long a probe that got through is tried again at start, when the policy may be new.
 pub const POLICY_SETTLING: Duration = Duration::from_secs(30);
 /// The same for probes whose claims refuse nothing: some back ends never pass them, and a start should not wait for that.
@@ -167,7 +165,7 @@ pub async fn provision_telling(
     made: &(dyn Fn(&Change) + Sync),
 ) -> Result<Provisioned, ProvisionError> {
     let key_spec = KeySpec::new(wanted);
-    let mut run = Run { clients, wanted, mode, made, changes_made: Vec::new(), unsupported: BTreeSet::new() };
+    let mut run = Run::new(clients, wanted, mode, made);
     if mode == Mode::Off {
         let key_arn = run.key_arn_only(&key_spec).await?;
         return Ok(run.done(BucketSpec::new(wanted, key_arn), verify::unlooked(&wanted.options)));
@@ -289,160 +287,4 @@ fn not_yet_made(wanted: &Wanted) -> KeyArn {
     format!("arn:aws:kms:{}:000000000000:key/not-yet-made", wanted.region).parse().unwrap_or_else(|_| {
         "arn:aws:kms:us-east-1:000000000000:key/not-yet-made".parse().expect("a constant ARN is valid")
     })
-}
-
-/// One run, and what it has done so far.
-struct Run<'a> {
-    clients: &'a Clients,
-    wanted: &'a Wanted,
-    mode: Mode,
-    made: &'a (dyn Fn(&Change) + Sync),
-    changes_made: Vec<String>,
-    unsupported: BTreeSet<Setting>,
-}
-
-impl Run<'_> {
-    async fn key_arn_only(&self, spec: &KeySpec) -> Result<KeyArn, ProvisionError> {
-        if let KeyWish::Brought(arn) = &spec.wish {
-            return Ok(arn.clone());
-        }
-        let have = observe_key(self.clients, spec).await;
-        match have {
-            ObservedKey::Present(facts) => Ok(facts.arn),
-            ObservedKey::Unreadable(reason) => Err(Unplannable::KeyUnreadable { reason }.into()),
-            ObservedKey::Absent { .. } => Err(plan_key(spec, &have, &ObservedBucket::Absent, Mode::Off)
-                .err()
-                .map_or_else(|| ProvisionError::NotSettled { subject: "key", left: Vec::new() }, ProvisionError::from)),
-        }
-    }
-
-    /// Plans and changes, and looks again, until nothing is left to change; `seen` is what the first look saw.
-    async fn settle_key(
-        &mut self,
-        spec: &KeySpec,
-        bucket: &ObservedBucket,
-        seen: ObservedKey,
-    ) -> Result<KeyFacts, ProvisionError> {
-        let mut seen = Some(seen);
-        let mut work = KeyRun::new(self.clients, spec, None);
-        let mut pauses = self.clients.patience.pauses();
-        let mut left = Vec::new();
-        for _ in 0..KEY_ROUNDS {
-            let mut have = match (seen.take(), work.key()) {
-                (Some(seen), _) => seen,
-                (None, Some(arn)) => key::observe_known(self.clients, arn).await,
-                (None, None) => observe_key(self.clients, spec).await,
-            };
-            if let ObservedKey::Present(facts) = &mut have {
-                facts.mark_unsupported(&self.unsupported);
-            }
-            let changes = plan_key(spec, &have, bucket, self.mode)?.changes;
-            if let (true, ObservedKey::Present(facts)) = (changes.is_empty(), &have) {
-                return Ok(KeyFacts::clone(facts));
-            }
-            if let ObservedKey::Present(facts) = have {
-                work.work_on(facts.arn);
-            }
-            left = changes.iter().map(ToString::to_string).collect();
-            for change in &changes {
-                match work.apply(change).await? {
-                    Applied::Done => self.made(change),
-                    Applied::Unsupported => self.unsupported.extend(change.setting()),
-                    Applied::Superseded => break,
-                }
-            }
-            pauses.pause().await;
-        }
-        Err(ProvisionError::NotSettled { subject: "key", left })
-    }
-
-    async fn settle_bucket(&mut self, spec: &BucketSpec) -> Result<ObservedBucket, ProvisionError> {
-        let mut changes = plan_bucket(spec, &self.look(spec).await?, self.mode)?.changes;
-        if let Some(create) = changes.first().filter(|first| matches!(first.step(), Step::CreateBucket { .. })) {
-            self.change_bucket(spec, create).await?;
-            let there = self.look_until_there(spec).await?;
-            // Somebody else may have been faster, or S3 may have denied a bucket that it had: what is set in it counts.
-            if there.is_new() {
-                changes.remove(0);
-            } else {
-                changes = plan_bucket(spec, &there, self.mode)?.changes;
-            }
-        }
-        for change in &changes {
-            self.change_bucket(spec, change).await?;
-        }
-        let mut pauses = self.clients.patience.pauses();
-        loop {
-            let have = self.look(spec).await?;
-            let left = match plan_bucket(spec, &have, self.mode) {
-                Ok(plan) if plan.changes.is_empty() => return Ok(have),
-                Ok(plan) => plan.changes,
-                // A bucket that was made a moment ago may not be known everywhere yet.
-                Err(Unplannable::Unreadable(_)) if !changes.is_empty() && pauses.pause().await => continue,
-                Err(error) => return Err(error.into()),
-            };
-            if !pauses.pause().await {
-                let left = left.iter().map(ToString::to_string).collect();
-                return Err(ProvisionError::NotSettled { subject: "bucket", left });
-            }
-        }
-    }
-
-    async fn change_bucket(&mut self, spec: &BucketSpec, change: &Change) -> Result<(), ProvisionError> {
-        match apply_bucket(self.clients, spec, change).await? {
-            Applied::Done => self.made(change),
-            Applied::Unsupported => self.unsupported.extend(change.setting()),
-            Applied::Superseded => {}
-        }
-        Ok(())
-    }
-
-    /// The bucket that was made a moment ago, once S3 knows it.
-    async fn look_until_there(&self, spec: &BucketSpec) -> Result<ObservedBucket, BucketRefused> {
-        let mut pauses = self.clients.patience.pauses();
-        loop {
-            let have = self.look(spec).await?;
-            if have != ObservedBucket::Absent || !pauses.pause().await {
-                return Ok(have);
-            }
-        }
-    }
-
-    async fn look(&self, spec: &BucketSpec) -> Result<ObservedBucket, BucketRefused> {
-        let owner = spec.owner.as_deref();
-        let mut have = observe_bucket(self.clients, &spec.bucket, &spec.region, owner, &spec.options).await?;
-        if let ObservedBucket::Present(settings) = &mut have {
-            for setting in &self.unsupported {
-                settings.mark_unsupported(*setting);
-            }
-        }
-        Ok(have)
-    }
-
-    fn made(&mut self, change: &Change) {
-        let told = change.to_string();
-        if !self.changes_made.contains(&told) {
-            (self.made)(change);
-            self.changes_made.push(told);
-        }
-    }
-
-    fn done(self, spec: BucketSpec, findings: Vec<Finding>) -> Provisioned {
-        let key_alias = match &self.wanted.key {
-            KeyWish::Alias(alias) => Some(alias.clone()),
-            KeyWish::Brought(_) => None,
-        };
-        Provisioned {
-            outputs: Outputs {
-                bucket: spec.bucket.clone(),
-                region: spec.region.clone(),
-                key_arn: spec.key.to_string(),
-                key_alias,
-            },
-            spec,
-            changes_made: self.changes_made,
-            findings,
-            unsupported: self.unsupported.into_iter().collect(),
-        }
-    }
 }
