@@ -53,18 +53,18 @@ pub(super) fn chain(error: &dyn Error) -> String {
 fn was_connected(error: &dyn Error) -> bool {
     let mut next = error.source();
     while let Some(cause) = next {
-        if let Some(io) = cause.downcast_ref::<io::Error>() {
-            return matches!(
-                io.kind(),
-                ErrorKind::ConnectionReset
-                    | ErrorKind::ConnectionAborted
-                    | ErrorKind::BrokenPipe
-                    | ErrorKind::UnexpectedEof
-            );
+        if cause.downcast_ref::<io::Error>().is_some_and(|error| ended(error.kind())) {
+            return true;
         }
         next = cause.source();
     }
     false
+}
+
+/// Whether only a connection that was there can fail like this.
+fn ended(kind: ErrorKind) -> bool {
+    use ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    matches!(kind, ConnectionReset | ConnectionAborted | BrokenPipe | UnexpectedEof)
 }
 
 #[cfg(test)]
@@ -74,8 +74,8 @@ mod tests {
     #[test]
     fn reset_connection_was_there_and_a_refused_one_never_was() {
         for (kind, connected) in [(ErrorKind::ConnectionReset, true), (ErrorKind::ConnectionRefused, false)] {
-            let error = io::Error::other(io::Error::from(kind));
-            assert_eq!(was_connected(&Around(error)), connected, "{kind}");
+            let error = Around(io::Error::other(Around(io::Error::from(kind))));
+            assert_eq!(was_connected(&error), connected, "{kind}");
         }
     }
 
