@@ -79,7 +79,8 @@ pub async fn plan(config: &Config, mode: Option<Mode>) -> Result<(Mode, Preview)
     let mode = mode.unwrap_or(configured);
     let preview = if is_embedded(config) && !has_store(config) {
         // Before the first start the account is empty, and looking would make the store.
-        provision::preview_of_nothing(&desired::wanted(config).await?, mode).map_err(Box::new)?
+        let foreseen = provision::preview_of_nothing(&desired::wanted(config).await?, mode);
+        foreseen.map_err(|refused| Box::new(ProvisionError::from(refused)))?
     } else {
         at(config, async |back_end| preview(config, back_end, mode).await).await?
     };

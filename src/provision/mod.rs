@@ -181,8 +181,8 @@ pub async fn provision_telling(
     let key = observe_key(clients, &key_spec).await;
     match planned(wanted, &key_spec, &key, &bucket, mode) {
         // What could not be read may only be too new, and is read again where it is needed.
-        Ok(_) | Err(ProvisionError::Unplannable(Unplannable::Unreadable(_))) => {}
-        Err(refused) => return Err(refused),
+        Ok(_) | Err(Unplannable::Unreadable(_)) => {}
+        Err(refused) => return Err(refused.into()),
     }
     let key = run.settle_key(&key_spec, &bucket, key).await?;
     let spec = BucketSpec::new(wanted, key.arn.clone());
@@ -205,14 +205,14 @@ pub async fn preview(clients: &Clients, wanted: &Wanted, mode: Mode) -> Result<P
         return Err(ProvisionError::BucketMissing { bucket: wanted.bucket.clone() });
     }
     let key = observe_key(clients, &key_spec).await;
-    planned(wanted, &key_spec, &key, &bucket, mode)
+    Ok(planned(wanted, &key_spec, &key, &bucket, mode)?)
 }
 
 /// What a run in `mode` would do in an account that holds neither the key nor the bucket.
 ///
 /// # Errors
 /// As [`provision`].
-pub fn preview_of_nothing(wanted: &Wanted, mode: Mode) -> Result<Preview, ProvisionError> {
+pub fn preview_of_nothing(wanted: &Wanted, mode: Mode) -> Result<Preview, Unplannable> {
     let key = ObservedKey::Absent { orphan: None };
     planned(wanted, &KeySpec::new(wanted), &key, &ObservedBucket::Absent, mode)
 }
@@ -223,7 +223,7 @@ fn planned(
     key: &ObservedKey,
     bucket: &ObservedBucket,
     mode: Mode,
-) -> Result<Preview, ProvisionError> {
+) -> Result<Preview, Unplannable> {
     let Plan { mut changes, mut left_alone } = plan_key(key_spec, key, bucket, mode)?;
     let arn = match key {
         ObservedKey::Present(facts) => facts.arn.clone(),
