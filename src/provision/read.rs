@@ -49,7 +49,7 @@ pub enum BucketRefused {
         /// Its name.
         bucket: String,
         /// What it answered.
-        source: Fault,
+        source: Box<Fault>,
     },
 }
 
@@ -86,7 +86,7 @@ pub async fn observe_bucket(
                 BucketMeaning::Elsewhere(actual) => {
                     Err(BucketRefused::WrongRegion { bucket, expected: region.to_owned(), actual })
                 }
-                BucketMeaning::Unknown => Err(BucketRefused::Unknown { bucket, source: fault }),
+                BucketMeaning::Unknown => Err(BucketRefused::Unknown { bucket, source: Box::new(fault) }),
             };
         }
     }

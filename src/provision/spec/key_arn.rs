@@ -10,10 +10,10 @@ use serde::Serialize;
 /// Account and partition of everything else are taken from here.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KeyArn {
-    text: String,
-    partition: String,
-    region: String,
-    account: String,
+    text: Box<str>,
+    partition: Box<str>,
+    region: Box<str>,
+    account: Box<str>,
 }
 
 /// Why a text is not the ARN of a KMS key.
@@ -45,7 +45,7 @@ impl KeyArn {
     /// The ARN of another key id in the same region and account.
     pub(in crate::provision) fn sibling(&self, id: &str) -> Self {
         let text = format!("arn:{}:kms:{}:{}:key/{id}", self.partition, self.region, self.account);
-        Self { text, ..self.clone() }
+        Self { text: text.into(), ..self.clone() }
     }
 }
 
@@ -64,12 +64,7 @@ impl FromStr for KeyArn {
         if arn != "arn" || service != "kms" || !partition.starts_with("aws") || !id_ok || !account_ok {
             return Err(invalid());
         }
-        Ok(Self {
-            text: text.to_owned(),
-            partition: partition.to_owned(),
-            region: region.to_owned(),
-            account: account.to_owned(),
-        })
+        Ok(Self { text: text.into(), partition: partition.into(), region: region.into(), account: account.into() })
     }
 }
 
