@@ -5,6 +5,7 @@ mod overrides;
 mod scene;
 mod settings;
 mod start;
+mod unreadable;
 
 /// Writes each test once for every back end.
 macro_rules! watched_on_every_back_end {

@@ -133,6 +133,12 @@ impl Service {
         Self::in_dir(self.back_end, &self.settings, self.environment, self.data).await
     }
 
+    /// Ends the service, and starts it again on the same data with these variables in its environment.
+    pub(crate) async fn restart_in(mut self, environment: Environment) -> Self {
+        self.environment = environment;
+        self.restart().await
+    }
+
     /// Ends the service with SIGKILL, and starts it again on the same data.
     pub(crate) async fn kill_and_restart(self) -> Self {
         let pid = std::fs::read_to_string(self.data_dir().join("lock")).unwrap();
