@@ -394,7 +394,11 @@ pub(super) mod tests {
         for (code, message, passes) in [
             ("MalformedPolicy", "Invalid principal in policy", true),
             ("MalformedPolicy", "Missing required field Effect", false),
-            ("MalformedPolicyDocumentException", "Policy contains a statement with one or more invalid principals.", true),
+            (
+                "MalformedPolicyDocumentException",
+                "Policy contains a statement with one or more invalid principals.",
+                true,
+            ),
             ("MalformedPolicyDocumentException", "The new key policy will not allow you to update it.", false),
         ] {
             let fault = told(code, message);
