@@ -117,7 +117,7 @@ fn identities_file(list: &[Value]) -> (TempDir, PathBuf) {
 
 /// Clients of one identity, at the endpoint behind a service.
 fn clients(service: &Service, access_key: &str) -> Clients {
-    let (endpoint, _) = service.embedded();
+    let (endpoint, ..) = account::administrator_of(&service.data_dir());
     account::clients(&endpoint, access_key, SECRET)
 }
 

@@ -42,7 +42,8 @@ async fn changes_due(account: &Account, wanted: &Wanted) -> Vec<Change> {
     preview.changes
 }
 
-fn told(error: &dyn std::error::Error) -> String {
+/// An error and its causes.
+pub(crate) fn told(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

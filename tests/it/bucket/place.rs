@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::ServerSideEncryption;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::support::account::{administrator, administrator_of};
 use crate::support::outside::seaweedfs_with_localstack;
 use crate::support::process::Guarded;
 use crate::support::service::{outside_environment, outside_settings};
@@ -146,34 +146,19 @@ impl Place {
         if self.outside {
             return seaweedfs_with_localstack().await.s3();
         }
-        let (endpoint, keys) = self.administrator();
-        let config = aws_sdk_s3::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .endpoint_url(endpoint)
-            .force_path_style(true)
-            .region(Region::new("us-east-1"))
-            .credentials_provider(keys)
-            .build();
-        aws_sdk_s3::Client::from_conf(config)
+        administrator(&self.data_dir()).s3
     }
 
     pub(super) async fn kms(&self) -> aws_sdk_kms::Client {
         if self.outside {
             return seaweedfs_with_localstack().await.kms();
         }
-        let (endpoint, keys) = self.administrator();
-        let config = aws_sdk_kms::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .endpoint_url(endpoint)
-            .region(Region::new("us-east-1"))
-            .credentials_provider(keys)
-            .build();
-        aws_sdk_kms::Client::from_conf(config)
+        administrator(&self.data_dir()).kms
     }
 
     /// Secret key of the embedded administrator.
     pub(super) fn secret(&self) -> String {
-        self.read("data/embedded/credentials.json")["secret_key"].as_str().unwrap().to_owned()
+        administrator_of(&self.data_dir()).2
     }
 
     /// Stores an object as the policy wants it, and gives its VersionId.
@@ -182,17 +167,6 @@ impl Place {
         let put = self.s3().await.put_object().bucket(self.name()).key(key).body(ByteStream::from_static(b"x"));
         let put = put.server_side_encryption(ServerSideEncryption::AwsKms).ssekms_key_id(arn);
         put.send().await.unwrap().version_id.unwrap()
-    }
-
-    fn administrator(&self) -> (String, Credentials) {
-        let pair = self.read("data/embedded/credentials.json");
-        let text = |value: &Value| value.as_str().unwrap().to_owned();
-        let keys = Credentials::new(text(&pair["access_key"]), text(&pair["secret_key"]), None, None, "test");
-        (text(&self.read("data/endpoint.json")["endpoint"]), keys)
-    }
-
-    fn read(&self, path: &str) -> Value {
-        serde_json::from_slice(&std::fs::read(self.path(path)).unwrap()).unwrap()
     }
 
     fn config(&self) -> String {

@@ -5,6 +5,7 @@ use strongroom::provision::{self, ClaimId, Finding, Mode, Provisioned, Status};
 
 use super::place::Place;
 use super::{Answer, Answers};
+use crate::provision::told;
 
 const IN_ORDER: &str = "everything passes";
 
@@ -12,7 +13,7 @@ const IN_ORDER: &str = "everything passes";
 pub(super) async fn create(place: &Place, answers: &mut Answers) -> Provisioned {
     let wanted = place.wanted();
     let made = provision::provision(&place.clients, &wanted, Mode::Create).await;
-    let made = made.unwrap_or_else(|error| panic!("provisioning: {}", chain(&error)));
+    let made = made.unwrap_or_else(|error| panic!("provisioning: {}", told(&error)));
     let agree = |question, answered| Answer { question, promised: IN_ORDER, agreed: true, answered };
     answers.push(agree("posture of a bucket that was just provisioned", verdict(&made.findings)));
     let again = provision::preview(&place.clients, &wanted, Mode::Repair).await.unwrap();
@@ -54,7 +55,7 @@ pub(super) async fn drift_and_repair(place: &Place, made: &Provisioned, answers:
         agreed: true,
         answered: match repaired {
             Ok(repaired) => verdict(&repaired.findings),
-            Err(error) => chain(&error),
+            Err(error) => told(&error),
         },
     });
 }
@@ -67,15 +68,4 @@ fn verdict(findings: &[Finding]) -> String {
         .map(|finding| format!("{}: {}", finding.claim, finding.observed))
         .collect();
     if against.is_empty() { IN_ORDER.to_owned() } else { against.join("; ") }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
 use embedded_aws::EmbeddedAws;
+use serde_json::Value;
 use strongroom::provision::{Clients, Patience};
 use tempfile::TempDir;
 
@@ -37,6 +38,22 @@ impl Account {
     pub(crate) fn clients_of(&self, access_key: &str, secret_key: &str) -> Clients {
         clients(&self.endpoint, access_key, secret_key)
     }
+}
+
+/// Clients of the administrator of a service's embedded endpoint, found in its data directory.
+pub(crate) fn administrator(data_dir: &Path) -> Clients {
+    let (endpoint, access_key, secret_key) = administrator_of(data_dir);
+    clients(&endpoint, &access_key, &secret_key)
+}
+
+/// Where a service's embedded endpoint is, and the access key and the secret key of its administrator.
+pub(crate) fn administrator_of(data_dir: &Path) -> (String, String, String) {
+    let read = |path: &str, name: &str| {
+        let value: Value = serde_json::from_slice(&std::fs::read(data_dir.join(path)).unwrap()).unwrap();
+        value[name].as_str().unwrap().to_owned()
+    };
+    let pair = "embedded/credentials.json";
+    (read("endpoint.json", "endpoint"), read(pair, "access_key"), read(pair, "secret_key"))
 }
 
 /// Clients of an embedded endpoint.

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
 use reqwest::multipart::Form;
 use reqwest::redirect::Policy;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
@@ -12,6 +11,7 @@ use sqlx::Row as _;
 use strongroom::domain::Sha256Digest;
 use tempfile::TempDir;
 
+use super::account::administrator;
 use super::outside::{Outside, seaweedfs_with_localstack};
 use super::process::Guarded;
 
@@ -233,15 +233,7 @@ impl Service {
         if self.back_end == BackEnd::SeaweedFs {
             return seaweedfs_with_localstack().await.s3();
         }
-        let (endpoint, keys) = self.embedded();
-        let config = aws_sdk_s3::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .endpoint_url(endpoint)
-            .force_path_style(true)
-            .region(Region::new("us-east-1"))
-            .credentials_provider(keys)
-            .build();
-        aws_sdk_s3::Client::from_conf(config)
+        administrator(&self.data_dir()).s3
     }
 
     /// A client of the KMS behind the service, as an administrator of it.
@@ -249,25 +241,7 @@ impl Service {
         if self.back_end == BackEnd::SeaweedFs {
             return seaweedfs_with_localstack().await.kms();
         }
-        let (endpoint, keys) = self.embedded();
-        let config = aws_sdk_kms::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .endpoint_url(endpoint)
-            .region(Region::new("us-east-1"))
-            .credentials_provider(keys)
-            .build();
-        aws_sdk_kms::Client::from_conf(config)
-    }
-
-    /// Where the embedded endpoint is, and its administrator's credentials.
-    pub(crate) fn embedded(&self) -> (String, Credentials) {
-        let read = |path: &str| -> Value {
-            serde_json::from_slice(&std::fs::read(self.data_dir().join(path)).unwrap()).unwrap()
-        };
-        let text = |value: &Value| value.as_str().unwrap().to_owned();
-        let pair = read("embedded/credentials.json");
-        let keys = Credentials::new(text(&pair["access_key"]), text(&pair["secret_key"]), None, None, "test");
-        (text(&read("endpoint.json")["endpoint"]), keys)
+        administrator(&self.data_dir()).kms
     }
 
     /// What is in the bucket now.
