@@ -104,11 +104,11 @@ fn claim(finding: &Finding) -> String {
     };
     let (expected, observed) = (told::clean(expected), told::clean(observed));
     let mut text = format!("{} {effect:<10} {claim}\n", told::styled(style, format!("{word:<14}")));
-    if expected == observed {
-        let _infallible = writeln!(text, "                 {observed}");
-    } else {
-        let _infallible = writeln!(text, "                 expected {expected}\n                 found    {observed}");
+    let _infallible = writeln!(text, "                 {}", claim.says());
+    if *status != Status::Passed {
+        let _infallible = writeln!(text, "                 expected {expected}");
     }
+    let _infallible = writeln!(text, "                 found    {observed}");
     if *status == Status::Failed {
         let _infallible = writeln!(text, "                 to do    {}", remedy(*claim));
     }
