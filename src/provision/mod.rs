@@ -2,7 +2,7 @@
 //!
 //! [`spec`] says what we want and [`policy`] what the bucket denies; [`observe`], [`read`] and [`key`] look; [`plan`] is
 //! pure and gives [`change::Change`]s; [`apply`] and [`apply_key`] make them, round by round; [`verify`] judges what was seen and
-//! [`check`] tries what must be refused; [`posture`] keeps writes out while that is not proven.
+//! [`check`] tries what must be refused; [`mod@posture`] keeps writes out while that is not proven.
 
 pub mod apply;
 pub mod apply_key;
