@@ -67,7 +67,7 @@ impl Bare {
                 }
                 (Err(fault), false) if fault.status != Some(404) => return cannot(fault.to_string()),
                 (_, false) => {
-                    let told = format!("it got through: {} is not in force", Sid::DenyStalePresigned.as_str());
+                    let told = format!("it got through: {} is not in force, or not obeyed", Sid::DenyStalePresigned.as_str());
                     return Finding::failed(claim, expected, told);
                 }
             }
@@ -95,7 +95,7 @@ impl Bare {
             Ok(written) => {
                 let version = written.headers().get("x-amz-version-id").map(str::to_owned);
                 let removed = remove(s3, spec, &key, version.as_deref()).await;
-                let told = format!("it got through: {} is not in force; {removed}", Sid::DenyPresignedPost.as_str());
+                let told = format!("it got through: {} is not in force, or not obeyed; {removed}", Sid::DenyPresignedPost.as_str());
                 Finding::failed(claim, "refused", told)
             }
             // That refusal is of the form itself, not of forms.
