@@ -1,7 +1,8 @@
 //! The object store and KMS: inside this process, in a running server, or elsewhere.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aws_config::Region;
 use aws_config::sts::AssumeRoleProvider;
@@ -20,7 +21,7 @@ use crate::store::Reach;
 #[derive(Debug, thiserror::Error)]
 pub enum BackEndError {
     /// The embedded store.
-    #[error("the embedded store did not start (--embedded-listen takes another address, if its port is in use)")]
+    #[error("the embedded store did not start{}", hint(.0))]
     Embedded(#[source] Box<embedded_aws::StartError>),
     /// Its credentials.
     #[error("the credentials of the embedded store cannot be read")]
@@ -80,14 +81,20 @@ enum Public {
 /// How long a look at a bucket that is in use waits for a throttled answer; the next look comes soon.
 const LOOKING: Patience = Patience::of(Duration::from_secs(20));
 
+/// How long a command waits for others that have the embedded store, each for a moment.
+const TAKING: Duration = Duration::from_secs(60);
+const TAKING_PAUSE: Duration = Duration::from_millis(200);
+
 pub(super) const EMBEDDED_REGION: &str = "us-east-1";
+/// Who the credentials of the embedded store are.
+const EMBEDDED_ADMINISTRATOR: &str = "arn:aws:iam::000000000000:root";
 
 impl BackEnd {
     /// Starts or reaches the back end for a service that holds the data directory.
     pub(super) async fn start(config: &Config, data_dir: &DataDir) -> Result<Self, BackEndError> {
         match &config.storage {
-            Storage::Embedded { .. } => {
-                let started = Self::start_embedded(config).await?;
+            Storage::Embedded { listen, .. } => {
+                let started = Self::start_embedded(config, *listen).await?;
                 if let Some(endpoint) = &started.common.s3_endpoint {
                     data_dir.record_endpoint(endpoint)?;
                 }
@@ -100,27 +107,38 @@ impl BackEnd {
     /// For a command beside the service: with a running server its endpoint is used, else one is started.
     ///
     /// The data directory stays locked for as long as the second value lives, when this process started the endpoint.
+    /// Commands take turns: each that has the directory is waited for, for up to a minute.
     pub(super) async fn reach(config: &Config) -> Result<(Self, Option<DataDir>), BackEndError> {
         if matches!(config.storage, Storage::S3 { .. }) {
             return Ok((Self::elsewhere(config).await?, None));
         }
-        match DataDir::lock(&config.data_dir) {
-            Ok(data_dir) => Ok((Self::start_embedded(config).await?, Some(data_dir))),
-            Err(DataDirError::InUse(path)) => {
-                let endpoint = data_dir::recorded_endpoint(&path).ok_or(DataDirError::InUse(path))?;
+        let deadline = Instant::now() + TAKING;
+        loop {
+            let refused = match DataDir::lock(&config.data_dir) {
+                // Nobody else is told of the endpoint, so that any port will do.
+                Ok(data_dir) => {
+                    let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+                    return Ok((Self::start_embedded(config, listen).await?, Some(data_dir)));
+                }
+                Err(refused) => refused,
+            };
+            if let Some(endpoint) = data_dir::answering_endpoint(&config.data_dir).await {
                 let credentials = embedded_aws::Credentials::read(&DataDir::embedded(&config.data_dir))
                     .map_err(|error| BackEndError::Credentials(error.into()))?;
-                Ok((Self::embedded(config, None, &endpoint, &credentials)?, None))
+                return Ok((Self::embedded(config, None, &endpoint, &credentials)?, None));
             }
-            Err(error) => Err(error.into()),
+            if !matches!(refused, DataDirError::InUse(_)) || Instant::now() >= deadline {
+                return Err(refused.into());
+            }
+            tokio::time::sleep(TAKING_PAUSE).await;
         }
     }
 
-    async fn start_embedded(config: &Config) -> Result<Self, BackEndError> {
+    async fn start_embedded(config: &Config, listen: SocketAddr) -> Result<Self, BackEndError> {
         let mut settings = embedded_aws::Config::new(DataDir::embedded(&config.data_dir));
         EMBEDDED_REGION.clone_into(&mut settings.region);
-        if let Storage::Embedded { listen, root_key_file, identities_file, .. } = &config.storage {
-            settings.listen = *listen;
+        settings.listen = listen;
+        if let Storage::Embedded { root_key_file, identities_file, .. } = &config.storage {
             settings.root_key_file.clone_from(root_key_file);
             settings.identities_file.clone_from(identities_file);
         }
@@ -254,6 +272,14 @@ impl BackEnd {
     }
 }
 
+/// What to do about an embedded store that did not start.
+fn hint(error: &embedded_aws::StartError) -> &'static str {
+    match error {
+        embedded_aws::StartError::Listen { .. } => " (--embedded-listen takes another address, if its port is in use)",
+        _ => ": it must be able to write its files, also for a command that only looks, unless a server runs",
+    }
+}
+
 /// The kind of an S3 that is not embedded.
 pub(super) fn kind_of(s3_endpoint: Option<&str>, kms_endpoint: Option<&str>) -> Kind {
     if s3_endpoint.is_none() && kms_endpoint.is_none() { Kind::Aws } else { Kind::Compatible }
@@ -272,6 +298,10 @@ pub(super) fn wanted(config: &Config, kind: Kind, region: String, s3_endpoint: O
         && !wanted.administrators.is_empty()
     {
         wanted.administrators.push(role.clone());
+    }
+    // It provisions, and no perimeter may keep it out.
+    if kind == Kind::Embedded && !wanted.administrators.iter().any(|arn| arn == EMBEDDED_ADMINISTRATOR) {
+        wanted.administrators.push(EMBEDDED_ADMINISTRATOR.to_owned());
     }
     wanted.rotation_days = config.secured.rotation_days;
     wanted.options.clone_from(&config.secured.options);

@@ -19,6 +19,10 @@ use super::spec::{BackEnd, BucketSpec, ObjectLock, Retention};
 /// The region whose name must not be sent: it is what a missing location means.
 const REGION_WITHOUT_NAME: &str = "us-east-1";
 
+/// What the bucket policy asks for beside permissions, with the perimeter or the VPC endpoint on.
+const ADMINISTRATORS_ONLY: &str =
+    " (and with the perimeter or the VPC endpoint on, the bucket policy lets only admin_principals: be one of them)";
+
 /// How a change went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Applied {
@@ -40,12 +44,14 @@ pub enum ApplyError {
         bucket: String,
     },
     /// The role may not.
-    #[error("not allowed to {change}; grant the role {actions}, or set STRONGROOM_PROVISION=verify")]
+    #[error("not allowed to {change}; grant the role {actions}{fence}, or set STRONGROOM_PROVISION=verify")]
     Denied {
         /// What was tried.
         change: String,
         /// The IAM actions it takes.
         actions: &'static str,
+        /// What else it takes where the bucket policy keeps others out.
+        fence: &'static str,
         /// What the server said.
         source: Box<Fault>,
     },
@@ -86,7 +92,7 @@ impl ApplyError {
         let (told, actions) = (change.to_string(), change.actions());
         let source = Box::new(source);
         if source.denied() {
-            Self::Denied { change: told, actions, source }
+            Self::Denied { change: told, actions, fence: "", source }
         } else if source.names_unknown_principal() {
             Self::UnknownPrincipal { change: told, source }
         } else {
@@ -127,7 +133,13 @@ fn judge(spec: &BucketSpec, change: &Change, fault: Fault) -> Result<Applied, Ap
     if change.setting().is_some() && (fault.meaning() == Meaning::Unsupported || foreign) {
         return Ok(Applied::Unsupported);
     }
-    Err(ApplyError::new(change, fault))
+    let fenced = spec.options.perimeter || spec.options.vpc_endpoint.is_some();
+    Err(match ApplyError::new(change, fault) {
+        ApplyError::Denied { change, actions, source, .. } if fenced => {
+            ApplyError::Denied { change, actions, fence: ADMINISTRATORS_ONLY, source }
+        }
+        other => other,
+    })
 }
 
 async fn put(s3: &aws_sdk_s3::Client, spec: &BucketSpec, change: &Change) -> Result<(), Fault> {
@@ -159,9 +171,9 @@ async fn put(s3: &aws_sdk_s3::Client, spec: &BucketSpec, change: &Change) -> Res
             let request = s3.put_bucket_ownership_controls().bucket(bucket).ownership_controls(controls);
             call("PutBucketOwnershipControls", request.set_expected_bucket_owner(owner).send()).await.map(drop)
         }
-        Step::EncryptByDefault(wanted) => {
+        Step::EncryptByDefault { to, .. } => {
             let request = s3.put_bucket_encryption().bucket(bucket);
-            let request = request.server_side_encryption_configuration(default_encryption(wanted));
+            let request = request.server_side_encryption_configuration(default_encryption(to));
             call("PutBucketEncryption", request.set_expected_bucket_owner(owner).send()).await.map(drop)
         }
         Step::EnableVersioning => {
@@ -219,7 +231,7 @@ async fn put(s3: &aws_sdk_s3::Client, spec: &BucketSpec, change: &Change) -> Res
         | Step::CreateAlias { .. }
         | Step::TagKey(_)
         | Step::DescribeKey
-        | Step::PutKeyPolicy
+        | Step::PutKeyPolicy { .. }
         | Step::EnableKeyRotation { .. } => Ok(()),
     }
 }
@@ -292,6 +304,11 @@ mod tests {
         let change = Change::new("ml", Step::EnableVersioning, None);
         let error = judge(&spec(BackEnd::Aws), &change, fault(403, "AccessDenied")).unwrap_err();
         assert!(error.to_string().contains("s3:PutBucketVersioning"), "{error}");
+        assert!(!error.to_string().contains("admin_principals"), "{error}");
+        let mut fenced = spec(BackEnd::Aws);
+        fenced.options.perimeter = true;
+        let error = judge(&fenced, &change, fault(403, "AccessDenied")).unwrap_err();
+        assert!(error.to_string().contains("be one of them"), "{error}");
     }
 
     #[test]

@@ -67,7 +67,7 @@ impl<'a> KeyRun<'a> {
             Step::CreateAlias { alias, key } => self.name(alias, key.clone()).await,
             Step::TagKey(wanted) => self.tag(wanted).await,
             Step::DescribeKey => self.describe().await,
-            Step::PutKeyPolicy => self.put_policy().await,
+            Step::PutKeyPolicy { .. } => self.put_policy().await,
             Step::EnableKeyRotation { days } => self.rotate(*days).await,
             _ => Ok(Applied::Done),
         };
@@ -193,9 +193,8 @@ impl<'a> KeyRun<'a> {
     /// The lock-out check of KMS stays on: a policy that we could not change again is refused.
     async fn put_policy(&self) -> Result<Applied, Fault> {
         let Some(key) = &self.key else { return Ok(Applied::Superseded) };
-        let Some(policy) = self.spec.policy(key) else { return Ok(Applied::Done) };
-        let request =
-            self.clients.kms.put_key_policy().key_id(key.as_str()).policy_name("default").policy(policy.render());
+        let policy = self.spec.policy_text(key);
+        let request = self.clients.kms.put_key_policy().key_id(key.as_str()).policy_name("default").policy(policy);
         self.clients.patience.outwait(|| call("PutKeyPolicy", request.clone().send()), Fault::passes_on_key).await?;
         Ok(Applied::Done)
     }

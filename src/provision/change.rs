@@ -5,9 +5,10 @@ mod words;
 
 use serde::Serialize;
 
+use super::compare::Clash;
 use super::observe::Setting;
 
-pub use self::step::Step;
+pub use self::step::{Amiss, Step};
 pub(super) use self::words::listed;
 
 /// A change to the key or the bucket; each is one idempotent call (but `CreateKey`, which nothing can make so).
@@ -70,7 +71,9 @@ impl Change {
 
     /// What is set now; none when nothing is.
     pub fn from(&self) -> Option<String> {
-        self.was.clone()
+        let was = self.was.as_ref()?;
+        let theirs = self.step.replaced().iter().map(|Clash { sid, theirs, .. }| words::side(*sid, theirs));
+        Some(std::iter::once(was.clone()).chain(theirs).collect::<Vec<_>>().join("; "))
     }
 
     /// The setting that it changes; none for what makes the key or the bucket itself.
@@ -87,7 +90,7 @@ impl Change {
     pub(super) fn left_alone(&self) -> Option<Difference> {
         Some(Difference {
             setting: self.setting()?,
-            was: self.was.clone().unwrap_or_else(|| "not set".to_owned()),
+            was: self.from().unwrap_or_else(|| "not set".to_owned()),
             wanted: self.to(),
             why: self.why(),
         })

@@ -111,7 +111,7 @@ pub fn same_meaning(one: &str, other: &str) -> bool {
     }
 }
 
-fn statements(text: &str) -> Result<Vec<Value>, NotAPolicy> {
+pub(super) fn statements(text: &str) -> Result<Vec<Value>, NotAPolicy> {
     let document: Value = serde_json::from_str(text).map_err(|error| NotAPolicy(error.to_string()))?;
     let version = document.get("Version").and_then(Value::as_str);
     match version {
@@ -133,7 +133,7 @@ fn statements(text: &str) -> Result<Vec<Value>, NotAPolicy> {
 }
 
 /// One statement with everything that carries no meaning taken out.
-fn canonical(statement: &Value) -> Value {
+pub(super) fn canonical(statement: &Value) -> Value {
     let mut out = Map::new();
     for (name, value) in statement.as_object().into_iter().flatten() {
         let value = match name.as_str() {

@@ -76,6 +76,15 @@ impl KeyFacts {
         }
     }
 
+    /// Whether it is known that it does not carry our mark.
+    pub(super) fn unmarked(&self) -> bool {
+        match &self.tags {
+            Observed::Known(tags) => !marked(tags),
+            Observed::Absent => true,
+            Observed::Unsupported | Observed::Unreadable(_) => false,
+        }
+    }
+
     /// Takes note that the KMS refused to set something, so that no plan asks for it again.
     pub(super) fn mark_unsupported(&mut self, settings: &BTreeSet<Setting>) {
         for setting in settings {
@@ -236,9 +245,8 @@ async fn abandoned(clients: &Clients, spec: &KeySpec, id: &str) -> Option<KeyFac
         return None;
     }
     let key = facts(clients, id, Fault::passes_on_read).await.ok()?;
-    let wanted_policy = spec.policy(&key.arn).map(|policy| policy.render());
-    let known_policy = key.delegates_to_iam()
-        || matches!((&wanted_policy, key.policy.known()), (Some(ours), Some(found)) if same_meaning(ours, found));
+    let as_wanted = |found: &String| same_meaning(found, &spec.policy_text(&key.arn));
+    let known_policy = key.delegates_to_iam() || key.policy.known().is_some_and(as_wanted);
     let names = patience.outwait(|| aliases(kms, id), Fault::passes_on_read).await;
     let nameless = names.is_ok_and(|names| names.is_empty());
     let described = key.description.known().is_some_and(|text| text == KEY_DESCRIPTION);

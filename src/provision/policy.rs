@@ -3,6 +3,8 @@
 //! The bucket policy holds only denials; who is allowed is said by IAM.
 //! Rendering is byte-stable: the same wish gives the same text, so replicas that race write the same bytes.
 
+mod fences;
+
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -13,7 +15,6 @@ const ALGORITHM: &str = "s3:x-amz-server-side-encryption";
 pub(super) const KEY_ID: &str = "s3:x-amz-server-side-encryption-aws-kms-key-id";
 const CUSTOMER_ALGORITHM: &str = "s3:x-amz-server-side-encryption-customer-algorithm";
 const AUTH_TYPE: &str = "s3:authType";
-const PRINCIPAL: &str = "aws:PrincipalArn";
 
 /// A policy of ours.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -219,50 +220,8 @@ pub fn bucket_policy(wanted: &Wanted, key: &KeyArn) -> Document {
         ),
         deny_put(Sid::DenyPresignedPost, when([("StringEquals", AUTH_TYPE, one("POST"))])),
     ]);
-    statement.extend(fences(wanted, &everything, &objects));
+    statement.extend(fences::fences(wanted, &everything));
     Document { version: "2012-10-17", id: "ModelArtifacts-v1", statement }
-}
-
-/// The statements on who comes from where; each only when its option is on.
-///
-/// By the principal's ARN in a condition, never by `NotPrincipal` or a role in `Principal`: a role that is deleted and
-/// made again would look like drift. Only AWS has services that act for themselves, and operators `…IfExists` (on
-/// purpose, not plain ones: an anonymous request has none of these keys, and must be denied) are not known elsewhere.
-fn fences(wanted: &Wanted, everything: &OneOrMany, objects: &OneOrMany) -> Vec<Statement> {
-    let services = wanted.back_end != BackEnd::Compatible;
-    let administrators = OneOrMany::from(wanted.administrators.clone());
-    let deny = |sid, action, resource: &OneOrMany, condition| Statement {
-        sid,
-        effect: Effect::Deny,
-        principal: Principal::Everyone(Star::Star),
-        action,
-        resource: resource.clone(),
-        condition,
-    };
-    let mut statements = Vec::new();
-    if wanted.options.perimeter {
-        let mut inside = wanted.runtime_principals.clone();
-        inside.extend(wanted.administrators.iter().filter(|arn| !wanted.runtime_principals.contains(arn)).cloned());
-        let mut outside = when([("ArnNotLike", PRINCIPAL, inside.into())]);
-        if services {
-            outside.entry("BoolIfExists").or_default().insert("aws:PrincipalIsAWSService", one("false"));
-        }
-        statements.push(deny(Sid::DenyOutsidePerimeter, many(&OBJECT_ACCESS), objects, outside));
-        let others = when([("ArnNotLike", PRINCIPAL, administrators.clone())]);
-        statements.push(deny(Sid::DenyConfigByOthers, many(&CONFIGURATION), everything, others));
-    }
-    if let Some(endpoint) = &wanted.options.vpc_endpoint {
-        let mut elsewhere = when([("ArnNotLike", PRINCIPAL, administrators)]);
-        let differs = if services { "StringNotEqualsIfExists" } else { "StringNotEquals" };
-        elsewhere.entry(differs).or_default().insert("aws:SourceVpce", one(endpoint));
-        if services {
-            let by_service = elsewhere.entry("BoolIfExists").or_default();
-            by_service.insert("aws:PrincipalIsAWSService", one("false"));
-            by_service.insert("aws:ViaAWSService", one("false"));
-        }
-        statements.push(deny(Sid::DenyOutsideVpce, one("s3:*"), everything, elsewhere));
-    }
-    statements
 }
 
 /// The policy of a key that only `principals` may use, and only through S3 for this bucket.
@@ -324,22 +283,6 @@ pub(super) fn delegating_key_policy(key: &KeyArn) -> serde_json::Value {
         }],
     })
 }
-
-const OBJECT_ACCESS: [&str; 4] = ["s3:GetObject*", "s3:PutObject*", "s3:DeleteObject*", "s3:AbortMultipartUpload"];
-
-const CONFIGURATION: [&str; 11] = [
-    "s3:PutBucketPolicy",
-    "s3:DeleteBucketPolicy",
-    "s3:PutEncryptionConfiguration",
-    "s3:PutBucketVersioning",
-    "s3:PutBucketPublicAccessBlock",
-    "s3:PutBucketOwnershipControls",
-    "s3:PutLifecycleConfiguration",
-    "s3:DeleteBucket",
-    "s3:PutBucketAcl",
-    "s3:PutObjectAcl",
-    "s3:BypassGovernanceRetention",
-];
 
 const KEY_ADMINISTRATION: [&str; 17] = [
     "kms:Describe*",
@@ -452,10 +395,14 @@ mod tests {
         wanted.administrators = vec!["arn:aws:iam::123456789012:role/break-glass".to_owned()];
         let text = bucket_policy(&wanted, &key()).render();
         for part in [
-            r#"{"Sid":"DenyOutsidePerimeter","Effect":"Deny","Principal":"*","Action":["s3:GetObject*","s3:PutObject*","s3:DeleteObject*","s3:AbortMultipartUpload"],"Resource":"arn:aws:s3:::ml/*","Condition":{"ArnNotLike":{"aws:PrincipalArn":["arn:aws:iam::123456789012:role/run","arn:aws:iam::123456789012:role/break-glass"]},"BoolIfExists":{"aws:PrincipalIsAWSService":"false"}}}"#,
-            r#"{"Sid":"DenyConfigByOthers","Effect":"Deny","Principal":"*","Action":["s3:PutBucketPolicy","s3:DeleteBucketPolicy","s3:PutEncryptionConfiguration","s3:PutBucketVersioning","s3:PutBucketPublicAccessBlock","s3:PutBucketOwnershipControls","s3:PutLifecycleConfiguration","s3:DeleteBucket","s3:PutBucketAcl","s3:PutObjectAcl","s3:BypassGovernanceRetention"],"Resource":["arn:aws:s3:::ml","arn:aws:s3:::ml/*"],"Condition":{"ArnNotLike":{"aws:PrincipalArn":"arn:aws:iam::123456789012:role/break-glass"}}}"#,
+            r#"{"Sid":"DenyOutsidePerimeter","Effect":"Deny","Principal":"*","Action":["s3:GetObject*","s3:PutObject*","s3:DeleteObject*","s3:AbortMultipartUpload","s3:ListBucket","s3:ListBucketVersions","s3:ListBucketMultipartUploads","s3:ListMultipartUploadParts"],"Resource":["arn:aws:s3:::ml","arn:aws:s3:::ml/*"],"Condition":{"ArnNotLike":{"aws:PrincipalArn":["arn:aws:iam::123456789012:role/run","arn:aws:iam::123456789012:role/break-glass"]},"BoolIfExists":{"aws:PrincipalIsAWSService":"false"}}}"#,
+            r#"{"Sid":"DenyConfigByOthers","Effect":"Deny","Principal":"*","Action":["s3:PutBucketPolicy","s3:DeleteBucketPolicy","s3:PutEncryptionConfiguration","#,
+            r#""s3:PutObjectVersionAcl"],"Resource":["arn:aws:s3:::ml","arn:aws:s3:::ml/*"],"Condition":{"ArnNotLike":{"aws:PrincipalArn":"arn:aws:iam::123456789012:role/break-glass"}}}"#,
         ] {
             assert!(text.contains(part), "{text}");
+        }
+        for action in fences::CONFIGURATION {
+            assert!(text.contains(&format!("\"{action}\"")), "{action}");
         }
         assert!(!text.contains("DenyOutsideVpce"));
     }

@@ -22,8 +22,8 @@ use super::spec::{AccessLog, ObjectLock, Options, Retention};
 pub enum BucketRefused {
     /// It belongs to somebody else, or our role may not list it.
     #[error(
-        "bucket `{bucket}` exists but refuses us: it belongs to another account (choose another name), or the role \
-         lacks s3:ListBucket on it"
+        "bucket `{bucket}` exists but refuses us: it belongs to another account (choose another name), the role lacks \
+         s3:ListBucket on it, or its policy (perimeter, VPC endpoint) keeps out whoever is not one of admin_principals"
     )]
     Forbidden {
         /// Its name.

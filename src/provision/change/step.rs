@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use aws_sdk_s3::types::{CorsRule, NotificationConfiguration};
 
+use crate::provision::compare::Clash;
 use crate::provision::observe::{DefaultEncryption, Lifecycle, Setting};
 use crate::provision::policy::Sid;
 use crate::provision::spec::{AccessLog, KeyArn, ObjectLock};
@@ -25,7 +26,10 @@ pub enum Step {
     /// Set the key's description.
     DescribeKey,
     /// Set the key's policy.
-    PutKeyPolicy,
+    PutKeyPolicy {
+        /// Whether it limits the use of the key, rather than leaving it to IAM.
+        limits: bool,
+    },
     /// Rotate the key's material.
     EnableKeyRotation {
         /// Days between two rotations.
@@ -43,7 +47,12 @@ pub enum Step {
     /// Make the bucket's owner the owner of every object, which turns ACLs off.
     EnforceOwnership,
     /// Encrypt under our key by default.
-    EncryptByDefault(DefaultEncryption),
+    EncryptByDefault {
+        /// What is set.
+        to: DefaultEncryption,
+        /// What was wrong.
+        amiss: Amiss,
+    },
     /// Keep every version.
     EnableVersioning,
     /// Keep every new version for a time; can never be undone.
@@ -56,6 +65,8 @@ pub enum Step {
         ours: Vec<Sid>,
         /// How many statements of others it keeps.
         kept: usize,
+        /// Statements under our names that it replaces, in a bucket of ours.
+        replaced: Vec<Clash>,
     },
     /// Set the lifecycle rules.
     PutLifecycle(Lifecycle),
@@ -71,7 +82,22 @@ pub enum Step {
         all: BTreeMap<String, String>,
         /// Those that change.
         set: BTreeMap<String, String>,
+        /// Whether the bucket was not ours until now, and holds objects.
+        takes_over: bool,
     },
+}
+
+/// What is wrong with default encryption.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Amiss {
+    /// It encrypts under another key, or none.
+    Key,
+    /// It names a key by something else than its full ARN.
+    KeyName,
+    /// Every object asks KMS for a key of its own.
+    NoBucketKey,
+    /// Keys that customers bring are not refused.
+    CustomerKeys,
 }
 
 impl Step {
@@ -80,11 +106,11 @@ impl Step {
             Self::CreateKey | Self::CreateAlias { .. } | Self::CreateBucket { .. } => None,
             Self::TagKey(_) => Some(Setting::KeyTags),
             Self::DescribeKey => Some(Setting::KeyDescription),
-            Self::PutKeyPolicy => Some(Setting::KeyPolicy),
+            Self::PutKeyPolicy { .. } => Some(Setting::KeyPolicy),
             Self::EnableKeyRotation { .. } => Some(Setting::KeyRotation),
             Self::BlockPublicAccess => Some(Setting::PublicAccessBlock),
             Self::EnforceOwnership => Some(Setting::Ownership),
-            Self::EncryptByDefault(_) => Some(Setting::DefaultEncryption),
+            Self::EncryptByDefault { .. } => Some(Setting::DefaultEncryption),
             Self::EnableVersioning => Some(Setting::Versioning),
             Self::PutBucketPolicy { .. } => Some(Setting::Policy),
             Self::PutLifecycle(_) => Some(Setting::Lifecycle),
@@ -96,13 +122,21 @@ impl Step {
         }
     }
 
+    /// What it overwrites of statements under our names.
+    pub(super) fn replaced(&self) -> &[Clash] {
+        match self {
+            Self::PutBucketPolicy { replaced, .. } => replaced,
+            _ => &[],
+        }
+    }
+
     pub(super) fn actions(&self) -> &'static str {
         match self {
             Self::CreateKey => "kms:CreateKey, kms:TagResource",
             Self::CreateAlias { .. } => "kms:CreateAlias (on the alias and on the key)",
             Self::TagKey(_) => "kms:TagResource",
             Self::DescribeKey => "kms:UpdateKeyDescription",
-            Self::PutKeyPolicy => "kms:PutKeyPolicy",
+            Self::PutKeyPolicy { .. } => "kms:PutKeyPolicy",
             Self::EnableKeyRotation { .. } => "kms:EnableKeyRotation",
             Self::CreateBucket { object_lock: false, .. } => "s3:CreateBucket, s3:PutBucketOwnershipControls",
             Self::CreateBucket { object_lock: true, .. } => {
@@ -111,7 +145,7 @@ impl Step {
             }
             Self::BlockPublicAccess => "s3:PutBucketPublicAccessBlock",
             Self::EnforceOwnership => "s3:PutBucketOwnershipControls",
-            Self::EncryptByDefault(_) => "s3:PutEncryptionConfiguration",
+            Self::EncryptByDefault { .. } => "s3:PutEncryptionConfiguration",
             Self::EnableVersioning => "s3:PutBucketVersioning",
             Self::PutBucketPolicy { .. } => "s3:PutBucketPolicy",
             Self::PutLifecycle(_) => "s3:PutLifecycleConfiguration",

@@ -3,11 +3,15 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::{Change, Step};
+use super::{Amiss, Change, Step};
+use crate::provision::compare::Clash;
 use crate::provision::observe::{Lifecycle, PublicAccess};
 use crate::provision::plan::describe;
 use crate::provision::policy::Sid;
 use crate::provision::spec::{CORS_RULE_ID, KEY_DESCRIPTION, LIFECYCLE_RULE_ID, TIERING_RULE_ID};
+
+/// Longest statement that is told in full; ours fit.
+const SIDE_CHARS: usize = 600;
 
 impl Change {
     /// What will be set.
@@ -18,7 +22,8 @@ impl Change {
             Step::CreateAlias { key: Some(key), .. } => format!("{key}, left over from an interrupted run"),
             Step::TagKey(set) | Step::TagBucket { set, .. } => listed(set),
             Step::DescribeKey => format!("\"{KEY_DESCRIPTION}\""),
-            Step::PutKeyPolicy => "only the runtime principals use it, only through S3".to_owned(),
+            Step::PutKeyPolicy { limits: true } => "only the runtime principals use it, only through S3".to_owned(),
+            Step::PutKeyPolicy { limits: false } => "who uses it is left to IAM".to_owned(),
             Step::EnableKeyRotation { days } => format!("every {days} days"),
             Step::CreateBucket { region, object_lock } => {
                 format!(
@@ -28,17 +33,20 @@ impl Change {
             }
             Step::BlockPublicAccess => PublicAccess::BLOCKED.to_string(),
             Step::EnforceOwnership => "BucketOwnerEnforced".to_owned(),
-            Step::EncryptByDefault(wanted) => wanted.in_full(),
+            Step::EncryptByDefault { to, .. } => to.in_full(),
             Step::EnableVersioning => "Enabled".to_owned(),
-            Step::PutBucketPolicy { ours, kept, .. } => {
+            Step::PutBucketPolicy { ours, kept, replaced, .. } => {
                 let names: Vec<_> = ours.iter().copied().map(Sid::as_str).collect();
-                format!("{}{}", names.join(", "), kept_too(*kept, "statement"))
+                let text = format!("{}{}", names.join(", "), kept_too(*kept, "statement"));
+                replaced.iter().fold(text, |text, Clash { sid, ours, .. }| {
+                    format!("{text}; {}", side(*sid, ours.as_deref().unwrap_or("removed, it is not wanted now")))
+                })
             }
             Step::PutLifecycle(lifecycle) => {
                 let (ours, kept) = split(lifecycle);
                 format!("{ours}{}", kept_too(kept, "rule"))
             }
-            Step::LockObjects(lock) => format!("{lock}; can never be turned off"),
+            Step::LockObjects(lock) => format!("{lock}; Object Lock itself can never be turned off"),
             Step::LogAccess(log) => {
                 format!("{log}; the policy of {} must allow logging.s3.amazonaws.com, and is not touched", log.bucket)
             }
@@ -67,12 +75,24 @@ impl Change {
                 "Without its tags nobody knows whose key it is, and this service never changes it again."
             }
             Step::DescribeKey => "Whoever cleans up keys by hand sees a key without a purpose.",
-            Step::PutKeyPolicy => "Any principal with an IAM policy on KMS could decrypt every model.",
-            Step::EnableKeyRotation { .. } => "Key material that is never rotated protects everything ever written.",
+            Step::PutKeyPolicy { limits: true } => "Any principal with an IAM policy on KMS could decrypt every model.",
+            Step::PutKeyPolicy { limits: false } => {
+                "Another key policy lets in whom IAM does not name, or keeps out whom it does."
+            }
+            Step::EnableKeyRotation { .. } => {
+                "Key material that is rotated late or never protects too much of what was ever written."
+            }
             Step::CreateBucket { .. } => "There is no place for models.",
             Step::BlockPublicAccess => "One wrong policy or ACL would open the models to the world.",
             Step::EnforceOwnership => "ACLs could give objects away, past every policy.",
-            Step::EncryptByDefault(_) => "A write that names no key would be stored under another one than ours.",
+            Step::EncryptByDefault { amiss, .. } => match amiss {
+                Amiss::Key => "A write that names no key would be stored under another one than ours.",
+                Amiss::KeyName => {
+                    "What is no full ARN is looked up in the writer's account, and may lead to another key."
+                }
+                Amiss::NoBucketKey => "Every object would need a call to KMS of its own, which costs and is throttled.",
+                Amiss::CustomerKeys => "What is written under keys that clients bring cannot be read without them.",
+            },
             Step::EnableVersioning => "An overwrite or deletion would destroy a published version.",
             Step::PutBucketPolicy { .. } => {
                 "Writes under other keys, plain HTTP and old presigned URLs would be accepted."
@@ -82,6 +102,9 @@ impl Change {
             Step::LogAccess(_) => "Nobody could tell later who read or wrote what.",
             Step::SendEvents(_) => "Whoever waits for events of this bucket would wait in vain.",
             Step::AllowOrigins(_) => "Browsers would refuse pages of these origins the use of presigned URLs.",
+            Step::TagBucket { takes_over: true, .. } => {
+                "A bucket that was not strongroom's and holds objects is taken over, and kept as it should be from now on."
+            }
             Step::TagBucket { .. } => {
                 "Without its tags nobody knows whose bucket it is, and `create` no longer completes it."
             }
@@ -99,12 +122,17 @@ impl fmt::Display for Change {
             }
             Step::TagKey(set) => write!(f, "tag the key {}", listed(set))?,
             Step::DescribeKey => write!(f, "describe the key as \"{KEY_DESCRIPTION}\"")?,
-            Step::PutKeyPolicy => f.write_str("let only the runtime principals use the key, and only through S3")?,
+            Step::PutKeyPolicy { limits: true } => {
+                f.write_str("let only the runtime principals use the key, and only through S3")?;
+            }
+            Step::PutKeyPolicy { limits: false } => f.write_str("leave the use of the key to IAM")?,
             Step::EnableKeyRotation { days } => write!(f, "rotate the key every {days} days")?,
             Step::CreateBucket { region, .. } => write!(f, "create bucket {} in {region}", self.bucket)?,
             Step::BlockPublicAccess => f.write_str("block public access, all four ways")?,
             Step::EnforceOwnership => f.write_str("make the bucket owner own every object (ACLs off)")?,
-            Step::EncryptByDefault(_) => f.write_str("encrypt by default with SSE-KMS under our key, bucket key on")?,
+            Step::EncryptByDefault { .. } => {
+                f.write_str("encrypt by default with SSE-KMS under our key, bucket key on")?
+            }
             Step::EnableVersioning => f.write_str("enable versioning")?,
             Step::PutBucketPolicy { .. } => f.write_str("put our denials into the bucket policy")?,
             Step::PutLifecycle(lifecycle) => f.write_str(&split(lifecycle).0)?,
@@ -112,6 +140,9 @@ impl fmt::Display for Change {
             Step::LogAccess(log) => write!(f, "deliver access logs {log}")?,
             Step::SendEvents(_) => f.write_str("send events to EventBridge")?,
             Step::AllowOrigins(_) => f.write_str("let pages of the named origins use presigned URLs (CORS)")?,
+            Step::TagBucket { set, takes_over: true, .. } => {
+                write!(f, "take over a bucket that was not strongroom's and holds objects: tag it {}", listed(set))?
+            }
             Step::TagBucket { set, .. } => write!(f, "tag the bucket {}", listed(set))?,
         }
         self.was.as_ref().map_or(Ok(()), |was| write!(f, " (now: {was})"))
@@ -121,6 +152,15 @@ impl fmt::Display for Change {
 /// Tags as an operator reads them.
 pub(in crate::provision) fn listed(tags: &BTreeMap<String, String>) -> String {
     tags.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(", ")
+}
+
+/// One statement of a policy, under its name; long ones are cut.
+pub(super) fn side(sid: Sid, statement: &str) -> String {
+    let (told, cut) = match statement.char_indices().nth(SIDE_CHARS) {
+        Some((end, _)) => (&statement[..end], "…"),
+        None => (statement, ""),
+    };
+    format!("{}: {told}{cut}", sid.as_str())
 }
 
 /// What the rules of ours say, and how many others there are.
@@ -168,7 +208,10 @@ mod tests {
         let told: Vec<(String, String)> = everything().into_iter().map(|change| (change.what(), change.to())).collect();
         let told = |what: &str| told.iter().find(|(name, _)| name == what).map(|(_, to)| to.as_str()).unwrap();
         assert_eq!(told("bucket ml"), "in eu-west-1, owned by its account alone, with Object Lock");
-        assert_eq!(told("bucket ml: Object Lock"), "governance for 30 days; can never be turned off");
+        assert_eq!(
+            told("bucket ml: Object Lock"),
+            "governance for 30 days; Object Lock itself can never be turned off"
+        );
         assert_eq!(
             told("bucket ml: access logs"),
             "to s3://logs/ml/; the policy of logs must allow logging.s3.amazonaws.com, and is not touched"

@@ -196,20 +196,11 @@ fn serving(scope: &Scope<'_>, place: &Place, key: &KeyArn) -> Vec<Statement> {
     let permissions = runtime(scope);
     let mut objects = place.below(&PREFIXES);
     objects.push(place.claim());
-    let mut through_s3 = when([(
-        "StringLike",
-        "kms:EncryptionContext:aws:s3:arn",
-        vec![place.bucket(), format!("{}/*", place.bucket())],
-    )]);
-    // Other back ends do not know it.
-    if scope.wanted.back_end == BackEnd::Aws {
-        through_s3.extend(when([("StringEquals", "kms:ViaService", vec![place.s3_service()])]));
-    }
     let key = vec![key.to_string()];
     let mut statements = vec![
         allow("SeeBucket", on(Target::Bucket, &permissions), vec![place.bucket()]),
         allow("KeepObjects", on(Target::Objects, &permissions), objects),
-        allow("UseKeyThroughS3", on(Target::KeyThroughS3, &permissions), key.clone()).only(through_s3),
+        allow("UseKeyThroughS3", on(Target::KeyThroughS3, &permissions), key.clone()).only(through_s3(scope, place)),
         allow("SeeKey", on(Target::Key, &permissions), key),
     ];
     if let Some(role) = scope.provision_role {
@@ -310,6 +301,9 @@ fn destroyer(scope: &Scope<'_>, place: &Place) -> Result<Vec<Statement>, NoPolic
             vec![place.bucket()],
         ),
         allow("RemoveClaimAndProbes", vec!["s3:AbortMultipartUpload", "s3:DeleteObjectVersion"], leftovers),
+        // Only the claim of the operator's own catalog is removed: it is read first.
+        allow("ReadClaim", vec!["s3:GetObjectVersion"], vec![place.claim()]),
+        allow("DecryptClaimThroughS3", vec!["kms:Decrypt"], key.clone()).only(through_s3(scope, place)),
         allow("ListNames", vec!["kms:ListAliases"], vec!["*".to_owned()]),
         allow(
             "SeeKeyAndTakeBack",
@@ -318,6 +312,17 @@ fn destroyer(scope: &Scope<'_>, place: &Place) -> Result<Vec<Statement>, NoPolic
         ),
         allow("EndKey", vec!["kms:ScheduleKeyDeletion"], key).only(slowly()),
     ])
+}
+
+/// For objects of this bucket, and where the back end knows that, asked by S3 itself.
+fn through_s3(scope: &Scope<'_>, place: &Place) -> Condition {
+    let bucket = place.bucket();
+    let objects = format!("{bucket}/*");
+    let mut condition = when([("StringLike", "kms:EncryptionContext:aws:s3:arn", vec![bucket, objects])]);
+    if scope.wanted.back_end == BackEnd::Aws {
+        condition.extend(when([("StringEquals", "kms:ViaService", vec![place.s3_service()])]));
+    }
+    condition
 }
 
 /// Not sooner than the window that leaves time to take it back.
@@ -407,7 +412,8 @@ mod tests {
                     statement["Action"].as_array().unwrap().iter().map(|a| a.as_str().unwrap()).collect();
                 assert!(actions.iter().all(|action| !action.contains('*')), "{statement}");
                 if actions.contains(&"kms:Decrypt") {
-                    assert_eq!((role, &statement["Resource"]), (Role::Runtime, &serde_json::json!([ARN])));
+                    assert!(matches!(role, Role::Runtime | Role::Destroyer), "{statement}");
+                    assert_eq!(statement["Resource"], serde_json::json!([ARN]));
                     assert_eq!(
                         statement["Condition"]["StringEquals"]["kms:ViaService"],
                         serde_json::json!(["s3.ap-southeast-1.amazonaws.com"])
@@ -436,7 +442,8 @@ mod tests {
                 assert!(printed(role, &everything()).to_string().contains(word), "{role}: {word}");
             }
         }
-        assert!(!printed(Role::Runtime, &plain()).to_string().contains("kms:GetKeyPolicy"));
+        let brought = Wanted { key: KeyWish::Brought(arn()), ..plain() };
+        assert!(!printed(Role::Runtime, &brought).to_string().contains("kms:ListResourceTags"));
     }
 
     #[test]

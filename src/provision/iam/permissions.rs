@@ -1,6 +1,7 @@
 //! What each role needs, as data: the printed policies, docs/SECURITY.md and the tests all read these lists.
 
 use super::Scope;
+use crate::provision::spec::KeyWish;
 
 /// One action, and what it is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,8 +34,8 @@ pub enum Target {
 pub enum When {
     /// All.
     Always,
-    /// Those that name the runtime principals, and so have a key policy of their own.
-    KeyLimited,
+    /// Those that find the key by its alias, and not by an ARN that the operator gave.
+    KeyOfOurs,
     /// Those with Object Lock.
     ObjectLock,
     /// Those with access logs.
@@ -50,7 +51,7 @@ impl When {
         let options = &scope.wanted.options;
         match self {
             Self::Always => true,
-            Self::KeyLimited => !scope.wanted.runtime_principals.is_empty(),
+            Self::KeyOfOurs => matches!(scope.wanted.key, KeyWish::Alias(_)),
             Self::ObjectLock => options.object_lock.is_some(),
             Self::AccessLog => options.access_log.is_some(),
             Self::EventBridge => options.event_bridge,
@@ -62,7 +63,7 @@ impl When {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Always => "always",
-            Self::KeyLimited => "with `runtime_principals`",
+            Self::KeyOfOurs => "without `kms_key_arn`",
             Self::ObjectLock => "with `object_lock_mode`",
             Self::AccessLog => "with `access_log_bucket`",
             Self::EventBridge => "with `event_bridge`",
@@ -83,7 +84,7 @@ const fn when(when: When, action: &'static str, on: Target, why: &'static str) -
 ///
 /// No `s3:DeleteObjectVersion`: a role that takes uploads from the network must not be able to destroy what is
 /// published. What only a deletion can mend is left to the sweeper's role.
-pub const RUNTIME: [Permission; 23] = [
+pub const RUNTIME: [Permission; 24] = [
     always("s3:ListBucket", Target::Bucket, "tell a missing bucket or object from a forbidden one"),
     always(
         "s3:ListBucketVersions",
@@ -110,7 +111,8 @@ pub const RUNTIME: [Permission; 23] = [
     always("kms:Decrypt", Target::KeyThroughS3, "decrypt; also to write the parts of a multipart upload"),
     always("kms:DescribeKey", Target::Key, "watch: the key is usable"),
     always("kms:GetKeyRotationStatus", Target::Key, "watch: the key is rotated"),
-    when(When::KeyLimited, "kms:GetKeyPolicy", Target::Key, "watch: only the runtime principals use the key"),
+    always("kms:GetKeyPolicy", Target::Key, "watch: nobody from outside uses the key"),
+    when(When::KeyOfOurs, "kms:ListResourceTags", Target::Key, "watch: the key says whose it is"),
 ];
 
 /// The sweeper: removes what nobody refers to, and can read and write nothing.

@@ -2,12 +2,12 @@
 
 use aws_sdk_s3::types::{BucketVersioningStatus, ObjectOwnership, ServerSideEncryption};
 
-use super::{MAX_POLICY_BYTES, Plan, Planner, Standing, Unplannable, refuse_downgrade};
-use crate::provision::change::{Change, Step};
+use super::{MAX_POLICY_BYTES, Plan, Planner, Standing, Tags, Unplannable, refuse_downgrade};
+use crate::provision::change::{Amiss, Change, Step};
 use crate::provision::compare::{Comparison, compare, merged};
 use crate::provision::observe::{BucketSettings, DefaultEncryption, Observed, ObservedBucket, PublicAccess, Setting};
 use crate::provision::policy::{Sid, Statement};
-use crate::provision::spec::{BucketSpec, Mode};
+use crate::provision::spec::{BucketSpec, Mode, TAG_MANAGED_BY, TAG_MANAGED_BY_US};
 
 /// What brings the bucket to what is wanted.
 ///
@@ -40,21 +40,24 @@ pub fn plan_bucket(want: &BucketSpec, have: &ObservedBucket, mode: Mode) -> Resu
     };
     planner.settle(&settings.ownership, enforced, Step::EnforceOwnership);
     let wanted = wanted_encryption(want);
-    planner.settle(&settings.encryption, |have| encryption(&wanted, have), Step::EncryptByDefault(wanted.clone()));
+    let amiss = settings.encryption.known().and_then(|have| amiss(&wanted, have));
+    let stands = |have: &DefaultEncryption| match amiss {
+        None => Standing::InOrder,
+        Some(amiss) => Standing::Different(told_encryption(have, amiss)),
+    };
+    let step = Step::EncryptByDefault { to: wanted.clone(), amiss: amiss.unwrap_or(Amiss::Key) };
+    planner.settle(&settings.encryption, stands, step);
     let enabled = |have: &BucketVersioningStatus| match have {
         BucketVersioningStatus::Enabled => Standing::InOrder,
         other => Standing::Different(other.to_string()),
     };
     planner.settle(&settings.versioning, enabled, Step::EnableVersioning);
     planner.settle_object_lock(&want.options, settings);
-    planner.settle_policy(want, settings)?;
     planner.settle_lifecycle(&want.options, &settings.lifecycle);
     planner.settle_options(&want.options, &settings.options);
-    planner.settle_tags(&want.tags, &settings.tags, |set| {
-        let mut all = settings.tags.known().cloned().unwrap_or_default();
-        all.extend(set.clone());
-        Step::TagBucket { all, set }
-    });
+    planner.settle_bucket_tags(&want.tags, settings);
+    // Last: it may keep us out of everything else, and its names are ours only in a bucket that is marked ours.
+    planner.settle_policy(want, settings)?;
     planner.finish()
 }
 
@@ -78,6 +81,23 @@ impl Planner<'_> {
             Observed::Known(occupied) => self.completes = !occupied,
             Observed::Absent | Observed::Unsupported => {}
             Observed::Unreadable(reason) => self.unreadable.push((Setting::Contents, reason.clone())),
+        }
+    }
+
+    /// Ours beside those of others; a bucket with objects that was not ours is taken over in so many words.
+    fn settle_bucket_tags(&mut self, want: &Tags, bucket: &BucketSettings) {
+        let found = bucket.tags.known().cloned().unwrap_or_default();
+        let step = |set: Tags, takes_over| {
+            let mut all = found.clone();
+            all.extend(set.clone());
+            Step::TagBucket { all, set, takes_over }
+        };
+        let read = matches!(bucket.tags, Observed::Known(_) | Observed::Absent);
+        if self.mode == Mode::Repair && read && !bucket.marked_ours() && bucket.occupied == Observed::Known(true) {
+            let was = format!("not tagged {TAG_MANAGED_BY}={TAG_MANAGED_BY_US}");
+            self.settle(&Observed::Known(()), |()| Standing::Different(was), step(want.clone(), true));
+        } else {
+            self.settle_tags(want, &bucket.tags, |set| step(set, false));
         }
     }
 
@@ -120,13 +140,30 @@ fn differs_from<T: PartialEq + std::fmt::Display>(want: &T) -> impl Fn(&T) -> St
     move |have| if have == want { Standing::InOrder } else { Standing::Different(have.to_string()) }
 }
 
-fn encryption(wanted: &DefaultEncryption, have: &DefaultEncryption) -> Standing {
-    let blocked = have.sse_c_blocked || !wanted.sse_c_blocked;
-    if have.algorithm == wanted.algorithm && have.key == wanted.key && have.bucket_key && blocked {
-        Standing::InOrder
+/// What is wrong with default encryption, the worst first.
+fn amiss(wanted: &DefaultEncryption, have: &DefaultEncryption) -> Option<Amiss> {
+    let by_name = |key: &String| {
+        let id = wanted.key.as_deref().and_then(|arn| arn.rsplit('/').next());
+        key.starts_with("alias/") || key.contains(":alias/") || Some(key.as_str()) == id
+    };
+    if have.algorithm != wanted.algorithm {
+        Some(Amiss::Key)
+    } else if have.key != wanted.key {
+        Some(if have.key.as_ref().is_some_and(by_name) { Amiss::KeyName } else { Amiss::Key })
+    } else if !have.bucket_key {
+        Some(Amiss::NoBucketKey)
     } else {
-        Standing::Different(have.in_full())
+        (wanted.sse_c_blocked && !have.sse_c_blocked).then_some(Amiss::CustomerKeys)
     }
+}
+
+fn told_encryption(have: &DefaultEncryption, amiss: Amiss) -> String {
+    let name = match &have.key {
+        Some(key) if amiss == Amiss::KeyName && key.contains("alias/") => "an alias",
+        _ if amiss == Amiss::KeyName => "its bare id",
+        _ => return have.in_full(),
+    };
+    format!("{}; it names the key by {name} instead of its full ARN", have.in_full())
 }
 
 fn put_policy(want: &BucketSpec, in_force: &Comparison) -> Step {
@@ -134,6 +171,7 @@ fn put_policy(want: &BucketSpec, in_force: &Comparison) -> Step {
         text: merged(&want.policy, &in_force.foreign),
         ours: want.policy.statements().iter().map(Statement::sid).collect(),
         kept: in_force.foreign.len(),
+        replaced: in_force.clashes.clone(),
     }
 }
 
@@ -162,8 +200,7 @@ pub(in crate::provision) mod tests {
     use crate::provision::observe::{Lifecycle, ObservedOptions, cors_rule, with_event_bridge};
     use crate::provision::plan::lifecycle_rules;
     use crate::provision::spec::{
-        AccessLog, BackEnd, LIFECYCLE_RULE_ID, ObjectLock, Options, Retention, SPEC_VERSION, TAG_MANAGED_BY,
-        TAG_SPEC_VERSION, Wanted,
+        AccessLog, BackEnd, LIFECYCLE_RULE_ID, ObjectLock, Options, Retention, SPEC_VERSION, TAG_SPEC_VERSION, Wanted,
     };
 
     pub(in crate::provision) fn spec() -> BucketSpec {
@@ -241,9 +278,9 @@ pub(in crate::provision) mod tests {
         Setting::Ownership,
         Setting::DefaultEncryption,
         Setting::Versioning,
-        Setting::Policy,
         Setting::Lifecycle,
         Setting::Tags,
+        Setting::Policy,
     ];
 
     /// Per setting: how it is absent, different, unreadable, unsupported.
@@ -397,6 +434,10 @@ pub(in crate::provision) mod tests {
         assert_eq!(changes(&spec(), &present(theirs.clone()), Mode::Create), []);
         let taken_over = plan_bucket(&spec(), &present(theirs), Mode::Repair).unwrap();
         assert_eq!(settings_of(&taken_over), ORDER);
+        let change = taken_over.changes.iter().find(|change| change.setting() == Some(Setting::Tags)).unwrap();
+        assert_eq!(change.kind(), Kind::Update);
+        assert!(change.to_string().starts_with("take over a bucket that was not strongroom's and holds objects"));
+        assert!(change.why().contains("taken over"), "{}", change.why());
 
         let unknown = BucketSettings { occupied: Observed::Unreadable("403".into()), ..BucketSettings::unset() };
         let error = plan_bucket(&spec(), &present(unknown), Mode::Create).unwrap_err();
@@ -422,6 +463,29 @@ pub(in crate::provision) mod tests {
         assert_eq!(tags.len(), 3);
     }
 
+    #[test]
+    fn default_encryption_is_told_by_what_is_wrong_with_it() {
+        let wanted = || wanted_encryption(&spec());
+        let told = |have: DefaultEncryption| {
+            let settings = BucketSettings { encryption: Observed::Known(have), ..in_order(&spec()) };
+            let change = changes(&spec(), &present(settings), Mode::Repair).remove(0);
+            format!("{} {}", change.from().unwrap(), change.why())
+        };
+        for (have, parts) in [
+            (DefaultEncryption { bucket_key: false, ..wanted() }, ["bucket key off", "call to KMS"]),
+            (
+                DefaultEncryption { key: Some("alias/ml".into()), ..wanted() },
+                ["by an alias instead", "full ARN is looked"],
+            ),
+            (DefaultEncryption { key: Some("1".into()), ..wanted() }, ["by its bare id instead", "full ARN is looked"]),
+            (DefaultEncryption { sse_c_blocked: false, ..wanted() }, ["bucket key on", "clients bring"]),
+            (DefaultEncryption { key: Some("2".into()), ..wanted() }, ["under 2,", "another one than ours"]),
+        ] {
+            let told = told(have);
+            assert!(parts.iter().all(|part| told.contains(part)), "{told}");
+        }
+    }
+
     fn with_policy(text: &str) -> BucketSettings {
         BucketSettings { policy: Observed::Known(text.to_owned()), ..in_order(&spec()) }
     }
@@ -444,11 +508,16 @@ pub(in crate::provision) mod tests {
     fn statement_under_our_name_is_drift_in_our_bucket_and_a_conflict_in_anothers() {
         let ours = with_policy(&spec().policy.render().replace("aws:kms\"", "AES256\""));
         let left = plan_bucket(&spec(), &present(ours.clone()), Mode::Create).unwrap().left_alone;
-        assert_eq!(left[0].was, "with altered or outdated DenyWrongSseAlgorithm");
-        assert_eq!(
-            settings_of(&plan_bucket(&spec(), &present(ours.clone()), Mode::Repair).unwrap()),
-            [Setting::Policy]
-        );
+        let repaired = plan_bucket(&spec(), &present(ours.clone()), Mode::Repair).unwrap();
+        assert_eq!(settings_of(&repaired), [Setting::Policy]);
+        // Both sides, before one is overwritten.
+        let change = &repaired.changes[0];
+        let (from, to) = (change.from().unwrap(), change.to());
+        assert_eq!((&left[0].was, &left[0].wanted), (&from, &to));
+        let theirs = "with altered or outdated DenyWrongSseAlgorithm; DenyWrongSseAlgorithm: {";
+        assert!(from.starts_with(theirs) && from.contains(r#""AES256""#), "{from}");
+        let (_, ours_told) = to.split_once("; DenyWrongSseAlgorithm: {").unwrap();
+        assert!(ours_told.contains(r#""aws:kms""#) && !change.to_string().contains('{'), "{to}");
 
         let theirs = BucketSettings { tags: Observed::Absent, ..ours };
         for mode in [Mode::Create, Mode::Repair] {

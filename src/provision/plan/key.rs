@@ -2,12 +2,13 @@
 
 use aws_sdk_kms::types::KeyState;
 
+use super::outsiders::another_policy;
 use super::{Plan, Planner, Standing, Unplannable, refuse_downgrade};
-use crate::provision::change::Step;
+use crate::provision::change::{Change, Difference, Step};
 use crate::provision::compare::same_meaning;
 use crate::provision::key::{KeyFacts, ObservedKey, Rotation};
 use crate::provision::observe::{Observed, ObservedBucket, Setting};
-use crate::provision::spec::{KEY_DESCRIPTION, KeyArn, KeySpec, KeyWish, Mode};
+use crate::provision::spec::{KEY_DESCRIPTION, KeyArn, KeySpec, KeyWish, Mode, TAG_MANAGED_BY, TAG_MANAGED_BY_US};
 
 /// What brings the key to what is wanted.
 ///
@@ -17,17 +18,16 @@ pub fn plan_key(want: &KeySpec, have: &ObservedKey, bucket: &ObservedBucket, mod
     match (have, &want.wish) {
         (ObservedKey::Unreadable(reason), _) => Err(Unplannable::KeyUnreadable { reason: reason.clone() }),
         (ObservedKey::Absent { .. }, KeyWish::Brought(arn)) => Err(Unplannable::KeyMissing { arn: arn.clone() }),
-        (ObservedKey::Absent { .. }, KeyWish::Alias(alias)) if !mode.changes() => {
-            Err(Unplannable::KeyAbsent { alias: alias.clone() })
-        }
         (ObservedKey::Absent { orphan }, KeyWish::Alias(alias)) => {
+            refuse_replacement(want, alias, bucket)?;
+            if !mode.changes() {
+                return Err(Unplannable::KeyAbsent { alias: alias.clone() });
+            }
             plan_new_key(want, alias, orphan.as_ref(), bucket, mode)
         }
         (ObservedKey::Present(key), _) => {
             usable(want, key)?;
-            if mode.changes() {
-                refuse_another_key(want, key, bucket)?;
-            }
+            refuse_another_key(want, key, bucket)?;
             plan_existing_key(want, key, mode)
         }
     }
@@ -66,6 +66,13 @@ fn refuse_another_key(want: &KeySpec, key: &KeyFacts, bucket: &ObservedBucket) -
     })
 }
 
+/// A bucket that names a key has lost its alias: a new key would split the data.
+fn refuse_replacement(want: &KeySpec, alias: &str, bucket: &ObservedBucket) -> Result<(), Unplannable> {
+    let ObservedBucket::Present(settings) = bucket else { return Ok(()) };
+    let Some(key) = settings.named_keys().pop_first() else { return Ok(()) };
+    Err(Unplannable::KeyLost { bucket: want.bucket().to_owned(), alias: alias.to_owned(), key })
+}
+
 fn plan_new_key(
     want: &KeySpec,
     alias: &str,
@@ -74,9 +81,6 @@ fn plan_new_key(
     mode: Mode,
 ) -> Result<Plan, Unplannable> {
     if let ObservedBucket::Present(settings) = bucket {
-        if let Some(key) = settings.named_keys().pop_first() {
-            return Err(Unplannable::KeyLost { bucket: want.bucket().to_owned(), alias: alias.to_owned(), key });
-        }
         if let Observed::Unreadable(reason) = &settings.encryption {
             return Err(Unplannable::Unreadable(vec![(Setting::DefaultEncryption, reason.clone())]));
         }
@@ -89,7 +93,7 @@ fn plan_new_key(
     // The other settings of a key that was left over are looked at once it has its name.
     if orphan.is_none() {
         if want.limits_key() {
-            planner.take(Step::PutKeyPolicy);
+            planner.take(Step::PutKeyPolicy { limits: true });
         }
         planner.take(Step::EnableKeyRotation { days: want.rotation_days });
     }
@@ -101,7 +105,9 @@ fn plan_existing_key(want: &KeySpec, key: &KeyFacts, mode: Mode) -> Result<Plan,
         return Err(Unplannable::Unreadable(vec![(Setting::KeyTags, reason.clone())]));
     }
     if !key.ours(want) {
-        return Ok(Plan::default());
+        let mut plan = Plan::default();
+        plan.left_alone.extend(unmarked(want, key));
+        return Ok(plan);
     }
     if mode == Mode::Repair {
         refuse_downgrade(&key.tags)?;
@@ -112,24 +118,38 @@ fn plan_existing_key(want: &KeySpec, key: &KeyFacts, mode: Mode) -> Result<Plan,
         if have == KEY_DESCRIPTION { Standing::InOrder } else { Standing::Different(format!("\"{have}\"")) }
     };
     planner.settle(&key.description, described, Step::DescribeKey);
-    if let Some(policy) = want.policy(&key.arn) {
-        let standing = |have: &String| {
-            if same_meaning(have, &policy.render()) {
-                Standing::InOrder
-            } else if key.delegates_to_iam() {
-                Standing::Unset
-            } else {
-                Standing::Different("another policy".to_owned())
-            }
-        };
-        planner.settle(&key.policy, standing, Step::PutKeyPolicy);
+    let limits = want.limits_key();
+    let standing = |have: &String| {
+        if same_meaning(have, &want.policy_text(&key.arn)) {
+            Standing::InOrder
+        } else if key.delegates_to_iam() {
+            Standing::Unset
+        } else {
+            Standing::Different(another_policy(have, &key.arn))
+        }
+    };
+    // A KMS that shows no policy has one that leaves the use to IAM.
+    if limits || key.policy != Observed::Absent {
+        planner.settle(&key.policy, standing, Step::PutKeyPolicy { limits });
     }
+    // Sooner than wanted is in order.
     let rotates = |have: &Rotation| match have.period_days {
-        Some(days) if days != want.rotation_days => Standing::Different(format!("every {days} days")),
+        Some(days) if days > want.rotation_days => Standing::Different(format!("every {days} days")),
         _ => Standing::InOrder,
     };
     planner.settle(&key.rotation, rotates, Step::EnableKeyRotation { days: want.rotation_days });
     planner.finish()
+}
+
+/// A key that has the wanted alias and does not say that it is ours: used as it is, in every mode.
+fn unmarked(want: &KeySpec, key: &KeyFacts) -> Option<Difference> {
+    let KeyWish::Alias(alias) = &want.wish else { return None };
+    let was = format!(
+        "{} is named {alias} and is not tagged {TAG_MANAGED_BY}={TAG_MANAGED_BY_US}: it is used, and never changed; tag \
+         it so, if it is this service's, or name it in STRONGROOM_KMS_KEY_ARN",
+        key.arn
+    );
+    key.unmarked().then(|| Change::new(want.bucket(), Step::TagKey(want.tags.clone()), Some(was)).left_alone())?
 }
 
 #[cfg(test)]
@@ -137,16 +157,14 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::provision::change::Change;
     use crate::provision::observe::{BucketSettings, DefaultEncryption};
     use crate::provision::plan::bucket::tests::{in_order, spec as bucket_spec};
     use crate::provision::plan::wanted_encryption;
     use crate::provision::policy::delegating_key_policy;
-    use crate::provision::spec::{
-        BackEnd, ROTATION_PERIOD_DAYS, SPEC_VERSION, TAG_MANAGED_BY, TAG_SPEC_VERSION, Wanted,
-    };
+    use crate::provision::spec::{BackEnd, ROTATION_PERIOD_DAYS, SPEC_VERSION, TAG_SPEC_VERSION, Wanted};
 
     const ARN: &str = "arn:aws:kms:eu-west-1:123456789012:key/1";
+    const EVERY: [Mode; 3] = [Mode::Create, Mode::Repair, Mode::Verify];
     const NO_BUCKET: ObservedBucket = ObservedBucket::Absent;
 
     fn arn() -> KeyArn {
@@ -190,6 +208,7 @@ mod tests {
         Step::CreateAlias { alias: "alias/ml".to_owned(), key }
     }
 
+    const LIMIT: Step = Step::PutKeyPolicy { limits: true };
     const ROTATE: Step = Step::EnableKeyRotation { days: ROTATION_PERIOD_DAYS };
 
     fn steps(want: &KeySpec, have: &ObservedKey, mode: Mode) -> Vec<Step> {
@@ -201,7 +220,7 @@ mod tests {
     fn absent_key_is_made_named_and_rotated_in_that_order() {
         assert_eq!(steps(&spec(), &absent(), Mode::Create), [Step::CreateKey, alias(None), ROTATE]);
         let limited = steps(&limited(), &absent(), Mode::Create);
-        assert_eq!(limited, [Step::CreateKey, alias(None), Step::PutKeyPolicy, ROTATE]);
+        assert_eq!(limited, [Step::CreateKey, alias(None), LIMIT, ROTATE]);
     }
 
     #[test]
@@ -221,7 +240,7 @@ mod tests {
     #[test]
     fn lost_alias_of_a_bucket_that_has_a_key_is_fatal() {
         let bucket = ObservedBucket::Present(Box::new(in_order(&bucket_spec())));
-        for mode in [Mode::Create, Mode::Repair] {
+        for mode in EVERY {
             let error = plan_key(&spec(), &absent(), &bucket, mode).unwrap_err();
             assert!(matches!(&error, Unplannable::KeyLost { key, .. } if key == ARN), "{error}");
         }
@@ -238,7 +257,7 @@ mod tests {
             let bucket = ObservedBucket::Present(Box::new(bucket.clone()));
             plan_key(&spec(), &present(have.clone()), &bucket, mode)
         };
-        for mode in [Mode::Create, Mode::Repair] {
+        for mode in EVERY {
             let error = look(&other, &marked, mode).unwrap_err();
             assert!(matches!(&error, Unplannable::KeyMoved { set_up_for, .. } if set_up_for == &[ARN]), "{error}");
             let no_policy = BucketSettings { policy: Observed::Absent, ..marked.clone() };
@@ -253,7 +272,6 @@ mod tests {
             assert!(look(&other, &unmarked, mode).is_ok());
             assert!(look(&key(), &BucketSettings::unset(), mode).is_ok());
         }
-        assert!(look(&other, &marked, Mode::Verify).is_ok());
     }
 
     #[test]
@@ -306,15 +324,51 @@ mod tests {
     #[test]
     fn default_key_policy_is_tightened_and_a_foreign_one_only_in_repair() {
         let default = present(KeyFacts { tags: Observed::Known(limited().tags), ..key() });
-        assert_eq!(steps(&limited(), &default, Mode::Create), [Step::PutKeyPolicy]);
+        assert_eq!(steps(&limited(), &default, Mode::Create), [LIMIT]);
         let foreign =
             present(KeyFacts { policy: Observed::Known(r#"{"Version":"2012-10-17","Statement":[]}"#.into()), ..key() });
         assert_eq!(steps(&limited(), &foreign, Mode::Create), []);
-        assert_eq!(steps(&limited(), &foreign, Mode::Repair), [Step::PutKeyPolicy]);
-        assert_eq!(steps(&spec(), &foreign, Mode::Repair), [], "left to IAM");
-        let ours = limited().policy(&arn()).unwrap().render();
+        assert_eq!(steps(&limited(), &foreign, Mode::Repair), [LIMIT]);
+        let ours = limited().policy_text(&arn());
         let ours = present(KeyFacts { policy: Observed::Known(ours), ..key() });
         assert_eq!(steps(&limited(), &ours, Mode::Repair), []);
+    }
+
+    #[test]
+    fn policy_that_limits_or_opens_the_key_goes_back_to_iam_only_in_repair() {
+        let leave = Step::PutKeyPolicy { limits: false };
+        let open = r#"{"Version":"2012-10-17","Statement":[{"Sid":"Open","Effect":"Allow","Principal":"*","Action":"kms:Decrypt","Resource":"*"}]}"#;
+        for (policy, was) in [
+            (limited().policy_text(&arn()), "another key policy"),
+            (open.to_owned(), "open to everybody, by `Open` (kms:Decrypt)"),
+        ] {
+            let have = present(KeyFacts { policy: Observed::Known(policy), ..key() });
+            let plan = plan_key(&spec(), &have, &NO_BUCKET, Mode::Repair).unwrap();
+            assert_eq!(plan.changes, [Change::new("ml", leave.clone(), Some(was.to_owned()))]);
+            let left = plan_key(&spec(), &have, &NO_BUCKET, Mode::Create).unwrap();
+            assert_eq!((left.changes, left.left_alone[0].was.as_str()), (vec![], was));
+        }
+        let untold = present(KeyFacts { policy: Observed::Absent, ..key() });
+        assert_eq!(steps(&spec(), &untold, Mode::Repair), []);
+    }
+
+    #[test]
+    fn faster_rotation_than_wanted_is_in_order() {
+        let fast = present(KeyFacts { rotation: Observed::Known(Rotation { period_days: Some(100) }), ..key() });
+        assert_eq!(steps(&spec(), &fast, Mode::Repair), []);
+    }
+
+    #[test]
+    fn unmarked_key_under_the_alias_is_told_with_the_way_out() {
+        let have = present(KeyFacts { tags: Observed::Absent, ..key() });
+        for mode in EVERY {
+            let plan = plan_key(&spec(), &have, &NO_BUCKET, mode).unwrap();
+            let [left] = plan.left_alone.as_slice() else { panic!("{plan:?}") };
+            assert_eq!((left.setting, plan.changes), (Setting::KeyTags, vec![]));
+            assert!(left.was.contains("managed-by=strongroom") && left.was.contains("STRONGROOM_KMS_KEY_ARN"));
+        }
+        let brought = KeySpec::new(&Wanted { key: KeyWish::Brought(arn()), ..wanted() });
+        assert_eq!(plan_key(&brought, &have, &NO_BUCKET, Mode::Repair), Ok(Plan::default()));
     }
 
     #[test]

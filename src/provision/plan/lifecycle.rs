@@ -54,11 +54,7 @@ impl Planner<'_> {
         let absent: Vec<&str> =
             OUR_RULES.into_iter().filter(|id| by_id(&wanted, id).is_some() && by_id(found, id).is_none()).collect();
         for ids in self.mode.calls(absent, wrong) {
-            let now: Vec<String> = found
-                .iter()
-                .filter(|rule| is_one_of(rule, &ids))
-                .map(|rule| format!("now {}", describe(rule)))
-                .collect();
+            let now: Vec<String> = found.iter().filter(|rule| is_one_of(rule, &ids)).map(describe).collect();
             let standing = if now.is_empty() { Standing::Unset } else { Standing::Different(now.join(", ")) };
             let others = found.iter().filter(|rule| !is_one_of(rule, &ids)).cloned();
             let ours = wanted.iter().filter(|rule| is_one_of(rule, &ids)).cloned();

@@ -7,6 +7,7 @@ mod bucket;
 mod key;
 mod lifecycle;
 mod options;
+mod outsiders;
 
 use std::collections::BTreeMap;
 
@@ -21,6 +22,7 @@ pub(super) use self::bucket::tests;
 pub(super) use self::bucket::wanted_encryption;
 pub use self::key::plan_key;
 pub(super) use self::lifecycle::{aborts_uploads_after, describe, lifecycle_rules, tiers_at_once};
+pub(super) use self::outsiders::{another_policy, opens};
 
 /// Longest bucket policy that S3 takes.
 const MAX_POLICY_BYTES: usize = 20 * 1024;
@@ -47,7 +49,8 @@ pub enum Unplannable {
     },
     /// There is no key yet, and this run may not make one.
     #[error(
-        "there is no KMS key named {alias}; run once with STRONGROOM_PROVISION=create, or name one in STRONGROOM_KMS_KEY_ARN"
+        "there is no KMS key named {alias}; if there is a bucket already, give its key that alias again, or name it in \
+         STRONGROOM_KMS_KEY_ARN; if there is none yet, run once with STRONGROOM_PROVISION=create"
     )]
     KeyAbsent {
         /// The alias.

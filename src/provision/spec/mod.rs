@@ -105,7 +105,7 @@ pub struct Wanted {
     pub profile: Profile,
     /// Which key.
     pub key: KeyWish,
-    /// ARNs of the roles that may use the key through S3; empty: the key policy delegates to IAM.
+    /// ARNs of the roles that may use the key through S3; empty: the key policy leaves it to IAM.
     pub runtime_principals: Vec<String>,
     /// ARNs of the roles that change the bucket or come in an emergency; only the perimeter and the VPC endpoint need
     /// them, to leave a door open.
@@ -296,7 +296,7 @@ impl KeySpec {
         !self.wanted.runtime_principals.is_empty()
     }
 
-    /// The key policy we insist on; `None` when it is left to IAM.
+    /// The key policy that limits the use of the key; `None` when that is left to IAM.
     ///
     /// It needs the key's ARN, because account and partition are only known from there.
     pub fn policy(&self, key: &KeyArn) -> Option<Document> {
@@ -304,6 +304,11 @@ impl KeySpec {
         self.limits_key().then(|| {
             policy::key_policy(key, &wanted.bucket, &wanted.region, &wanted.runtime_principals, wanted.back_end)
         })
+    }
+
+    /// The text of the policy that a key of ours must have: the limiting one, or the one that leaves it to IAM.
+    pub fn policy_text(&self, key: &KeyArn) -> String {
+        self.policy(key).map_or_else(|| policy::delegating_key_policy(key).to_string(), |policy| policy.render())
     }
 }
 
