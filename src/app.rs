@@ -141,6 +141,7 @@ impl Service {
             spec: secured.spec,
             clients: back_end.serving_clients(),
             every: config.watch,
+            state: watch::State::default(),
         };
         maintenance::spawn(registry.clone(), watch, looker, stop.clone());
         Ok(Self {

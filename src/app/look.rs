@@ -1,7 +1,7 @@
 //! One look at the bucket: everything that reading can tell, with the clients that serve.
 //!
 //! For commands: [`Looker::new`] with or without a catalog, then [`Looker::look`] gives every finding of a look;
-//! [`super::secure::prove`] tries what only a trial can tell. Failures are findings, never errors.
+//! [`super::secure::Trial`] tries what only a trial can tell. Failures are findings, never errors.
 
 use std::error::Error as StdError;
 use std::time::Duration;
@@ -50,6 +50,11 @@ impl Looker {
     /// As [`Self::new`], after a start that looked already, and that knows whether the bucket is ours.
     pub(super) fn after_start(self, last: Vec<Finding>, once_ours: bool) -> Self {
         Self { last, once_ours, ..self }
+    }
+
+    /// The claims about settings and key, as the last look found them.
+    pub(super) fn last(&self) -> &[Finding] {
+        &self.last
     }
 
     /// Reads settings, key, claim, clock and the next stretch of objects; ends within about a minute.

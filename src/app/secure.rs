@@ -76,16 +76,19 @@ pub(super) async fn secure(
         claim::judge(bytes, catalog.id())?;
     }
     posture.take(provisioned.findings.clone());
-    if against(&posture).is_empty() {
+    let claimable = claimed.is_none();
+    if against(&posture, claimable).is_empty() {
         let clients = back_end.serving_clients();
         // What nobody has changed just now is in force.
         let settling = if provisioned.changes_made.is_empty() { Duration::ZERO } else { provision::POLICY_SETTLING };
         let clients = (!off).then_some(&clients);
-        let proof = Proof { clients, store: &store, spec: &spec, catalog: catalog.id(), settling };
+        let looked = &provisioned.findings;
+        let trial = Trial { clients, store: &store, spec: &spec, settling, looked };
+        let proof = Proof { trial, catalog: catalog.id() };
         proof.establish(&posture, true).await?;
     }
-    let against = against(&posture);
-    if claimed.is_none() && !against.is_empty() {
+    let against = against(&posture, claimable);
+    if claimable && !against.is_empty() {
         return Err(SecureError::Unsafe(against));
     }
     let mut remarks = remarks(&posture);
@@ -98,16 +101,24 @@ pub(super) async fn secure(
     Ok(Secured { store, spec, posture, looked, outputs, changes, remarks })
 }
 
-/// What is needed to try a bucket out.
+/// What is needed to try a bucket out, on good and on bad paths.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Proof<'a> {
+pub(super) struct Trial<'a> {
     /// Those that serve; without them the writes that must be refused are not tried.
     pub(super) clients: Option<&'a Clients>,
     pub(super) store: &'a Store,
     pub(super) spec: &'a BucketSpec,
-    pub(super) catalog: &'a str,
-    /// How long a write that must be refused is tried again when it got through.
+    /// How long a write that must be refused is tried again when it got through, for a policy that was put a moment ago.
     pub(super) settling: Duration,
+    /// What the look before it found: a failure that a trial cannot tell anything about stays one.
+    pub(super) looked: &'a [Finding],
+}
+
+/// A trial for a catalog that may claim the bucket.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Proof<'a> {
+    pub(super) trial: Trial<'a>,
+    pub(super) catalog: &'a str,
 }
 
 impl Proof<'_> {
@@ -116,14 +127,14 @@ impl Proof<'_> {
     /// # Errors
     /// Of the claim; everything else is in the posture.
     pub(super) async fn establish(&self, posture: &Posture, may_claim: bool) -> Result<Vec<Transition>, SecureError> {
-        let mut findings = prove(self.clients, self.store, self.spec, Some(self.catalog), self.settling).await;
+        let mut findings = self.trial.run(Some(self.catalog)).await;
         let unclaimed = |f: &Finding| f.claim == ClaimId::BucketOurs && f.status == Status::NotVerifiable;
         let absent = findings.iter().any(unclaimed);
         // That there is no claim yet is no news of a bucket that is claimed next.
         findings.retain(|finding| !unclaimed(finding));
         let mut transitions = posture.take(findings);
         let only_that = posture.verdict().is_err_and(|closed| closed.claims == [ClaimId::BucketOurs]);
-        if absent && only_that && may_claim {
+        if absent && only_that && may_claim && against(posture, true).is_empty() {
             match self.claim().await {
                 Ok(finding) => transitions.extend(posture.take(vec![finding])),
                 // Versioning is not in force for every write yet: the next try claims.
@@ -136,60 +147,54 @@ impl Proof<'_> {
 
     async fn claim(&self) -> Result<Finding, SecureError> {
         let ours = Claim::new(self.catalog).to_json();
-        let found = self.store.claim(ours).await.map_err(SecureError::ClaimIo)?;
+        let found = self.trial.store.claim(ours).await.map_err(SecureError::ClaimIo)?;
         claim::judge(&found, self.catalog)?;
         let claimed = "claimed by this catalog";
         Ok(Finding::passed(ClaimId::BucketOurs, claimed, claimed))
     }
 }
 
-/// Tries what only a trial can tell: whose bucket it is, the canary, and with `clients` the writes that must be refused.
-///
-/// Nothing is claimed, and what is written is removed again. In the bucket of another catalog nothing is tried.
-/// A write that gets through is tried again for as long as `settling`, for a policy that was put a moment ago.
-pub(super) async fn prove(
-    clients: Option<&Clients>,
-    store: &Store,
-    spec: &BucketSpec,
-    catalog: Option<&str>,
-    settling: Duration,
-) -> Vec<Finding> {
-    let mut findings = vec![ownership(&store.look_at_claim().await, catalog, false)];
-    if findings[0].status == Status::Failed {
-        return findings;
+impl Trial<'_> {
+    /// Tries what only a trial can tell: whose bucket it is, the canary, and with clients the writes that must be refused.
+    ///
+    /// Nothing is claimed, and what is written is removed again. In the bucket of another catalog nothing is tried.
+    pub(super) async fn run(&self, catalog: Option<&str>) -> Vec<Finding> {
+        let mut findings = vec![ownership(&self.store.look_at_claim().await, catalog, false)];
+        if findings[0].status == Status::Failed {
+            return findings;
+        }
+        findings.push(canary(self.store).await);
+        if let Some(clients) = self.clients {
+            let mut tried = provision::probe(clients, self.spec, self.settling).await;
+            let seen_to_fail: Vec<ClaimId> = open_probes(self.looked).collect();
+            tried.retain(|trial| trial.status != Status::NotVerifiable || !seen_to_fail.contains(&trial.claim));
+            findings.extend(tried);
+        }
+        findings
     }
-    findings.push(canary(store).await);
-    if let Some(clients) = clients {
-        findings.extend(provision::probe(clients, spec, settling).await);
-    }
-    findings
 }
 
-/// Whether only trials, and no look, stand against new bytes: then a new trial may open the gate.
-pub(super) fn proof_is_due(posture: &Posture) -> bool {
+/// The probes of which a look saw that no statement in force refuses them.
+pub(super) fn open_probes(looked: &[Finding]) -> impl Iterator<Item = ClaimId> {
+    let failed = looked.iter().filter(|finding| finding.status == Status::Failed).map(|finding| finding.claim);
+    failed.filter(|claim| ClaimId::PROBES.contains(claim))
+}
+
+/// Whether only trials, and no look, stand against new bytes, and the bucket is not proven or one of `probes` failed.
+pub(super) fn proof_is_due(posture: &Posture, probes: &[ClaimId]) -> bool {
     let proven = |claim| posture.status_of(claim) == Some(Status::Passed);
-    let unproven = !proven(ClaimId::BucketOurs)
-        || !proven(ClaimId::Canary)
-        || PROBES.iter().any(|claim| posture.status_of(*claim) == Some(Status::Failed));
-    let only_trials = match posture.verdict() {
-        Ok(()) => true,
-        Err(closed) => closed
-            .claims
-            .iter()
-            .all(|claim| matches!(claim, ClaimId::BucketOurs | ClaimId::Canary) || PROBES.contains(claim)),
-    };
+    let unproven = !proven(ClaimId::BucketOurs) || !proven(ClaimId::Canary) || any_failed(posture, probes);
+    let only_trials = posture.verdict().err().is_none_or(|closed| {
+        let trials = [ClaimId::BucketOurs, ClaimId::Canary, ClaimId::AnonymousWriteRefused];
+        closed.claims.iter().all(|claim| trials.contains(claim))
+    });
     unproven && only_trials
 }
 
-/// The blocking claims that only a trial can tell.
-const PROBES: [ClaimId; 6] = [
-    ClaimId::HeaderlessWriteRefused,
-    ClaimId::WrongAlgorithmRefused,
-    ClaimId::NamelessKeyRefused,
-    ClaimId::ForeignKeyRefused,
-    ClaimId::CustomerKeyWriteRefused,
-    ClaimId::AnonymousWriteRefused,
-];
+/// Whether any of these claims failed.
+pub(super) fn any_failed(posture: &Posture, claims: &[ClaimId]) -> bool {
+    claims.iter().any(|claim| posture.status_of(*claim) == Some(Status::Failed))
+}
 
 /// The store on a bucket, with the role that serves.
 pub(super) fn store_on(back_end: &BackEnd, spec: &BucketSpec, budget: MemoryBudget) -> Store {
@@ -220,14 +225,16 @@ async fn canary(store: &Store) -> Finding {
     }
 }
 
-/// The blocking claims that failed and are not overridden.
-fn against(posture: &Posture) -> Vec<String> {
+/// The blocking claims that failed and are not overridden; before a bucket is claimed, the writes that got through too.
+fn against(posture: &Posture, claimable: bool) -> Vec<String> {
     let report = posture.report();
     let overridden = |claim| report.overrides.iter().any(|made| made.claim == claim);
-    let failed = report.claims.iter().map(|judged| &judged.finding).filter(|finding| {
-        finding.effect == Effect::Blocking && finding.status == Status::Failed && !overridden(finding.claim)
-    });
-    failed.map(remark).collect()
+    let counts = |finding: &&Finding| {
+        finding.status == Status::Failed
+            && !overridden(finding.claim)
+            && (finding.effect == Effect::Blocking || (claimable && ClaimId::BEFORE_CLAIMING.contains(&finding.claim)))
+    };
+    report.claims.iter().map(|judged| &judged.finding).filter(counts).map(remark).collect()
 }
 
 /// What the operator should look at; what cannot be verified here is only logged.

@@ -6,15 +6,19 @@ use std::time::Duration;
 use tokio::time::Instant;
 use ulid::Ulid;
 
-use super::look::Looker;
-use super::secure::{PROOF_PAUSE, Proof, proof_is_due};
+use super::look::{Looker, told};
+use super::secure::{PROOF_PAUSE, Proof, Trial, any_failed, open_probes, proof_is_due};
 use crate::catalog::Catalog;
-use crate::provision::{BucketSpec, ClaimId, Clients, Effect, POLICY_SETTLING, Posture, Status, Transition, remedy};
+use crate::provision::{
+    BucketSpec, ClaimId, Clients, Effect, Finding, POLICY_SETTLING, Posture, Status, Transition, remedy,
+};
 use crate::registry;
 use crate::store::Store;
 
 /// Looks that somebody asks for come no closer than this.
 const CLOSEST: Duration = Duration::from_secs(5);
+/// How often probes that got through are tried again, once their statements are in force: some back ends never obey.
+const RETRIES: u32 = 3;
 
 /// Who watches one bucket.
 #[derive(Debug)]
@@ -25,19 +29,34 @@ pub(super) struct Watch {
     pub(super) spec: BucketSpec,
     pub(super) clients: Clients,
     pub(super) every: Duration,
+    pub(super) state: State,
+}
+
+/// What the watch remembers from look to look.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    /// Trials left of probes that got through.
+    retries: u32,
+    /// Why the last proof could not be given.
+    trouble: Option<String>,
 }
 
 impl Watch {
     /// Looks now, and then every so often; never ends.
-    pub(super) async fn run(self, mut looker: Looker) {
+    pub(super) async fn run(mut self, mut looker: Looker) {
+        // A policy that was put a moment ago may be obeyed later.
+        let late = any_failed(&self.posture, &ClaimId::BEFORE_CLAIMING) || open_probes(looker.last()).next().is_some();
+        self.state.retries = if late { RETRIES } else { 0 };
         loop {
             let looking = self.posture.begin_look();
             self.overrides().await;
             let open = self.posture.verdict().is_ok();
-            let mut news = self.posture.take(looker.look().await);
-            let proving = proof_is_due(&self.posture);
+            let looked = looker.look().await;
+            let mut news = self.posture.take(looked.clone());
+            let probes = self.worth_probing(&looked);
+            let proving = proof_is_due(&self.posture, probes);
             if proving {
-                news.extend(self.prove(Some(&self.clients)).await);
+                news.extend(self.prove(Some(&looked)).await);
             }
             self.posture.end_look(looking);
             announce(&news, &self.posture);
@@ -48,11 +67,11 @@ impl Watch {
     }
 
     /// Where nobody looks, only the proof that the start could not give is tried again, and overrides are read.
-    pub(super) async fn run_unlooking(self) {
+    pub(super) async fn run_unlooking(mut self) {
         loop {
             tokio::time::sleep(PROOF_PAUSE).await;
             self.overrides().await;
-            if proof_is_due(&self.posture) {
+            if proof_is_due(&self.posture, &[]) {
                 let open = self.posture.verdict().is_ok();
                 announce(&self.prove(None).await, &self.posture);
                 self.announce_gate(open);
@@ -60,15 +79,34 @@ impl Watch {
         }
     }
 
-    async fn prove(&self, clients: Option<&Clients>) -> Vec<Transition> {
+    /// The probes to try again when they failed: none while a look sees that nothing refuses them.
+    fn worth_probing(&mut self, looked: &[Finding]) -> &'static [ClaimId] {
+        if open_probes(looked).next().is_some() {
+            self.state.retries = RETRIES;
+            return &[];
+        }
+        if self.state.retries > 0 { &ClaimId::PROBES } else { &[ClaimId::AnonymousWriteRefused] }
+    }
+
+    /// `looked` is what the look before it found; none: nobody looks.
+    async fn prove(&mut self, looked: Option<&[Finding]>) -> Vec<Transition> {
+        let probing = looked.is_some_and(|looked| open_probes(looked).next().is_none());
+        let clients = probing.then_some(&self.clients);
         let (store, spec, settling) = (&self.store, &self.spec, POLICY_SETTLING);
-        let proof = Proof { clients, store, spec, catalog: self.catalog.id(), settling };
+        let trial = Trial { clients, store, spec, settling, looked: looked.unwrap_or_default() };
+        let proof = Proof { trial, catalog: self.catalog.id() };
         // A bucket made anew behind our back is ours when provisioning has marked it so, in the account that must own it.
-        let may_claim = clients.is_none() || self.posture.status_of(ClaimId::Tagged) == Some(Status::Passed);
-        proof.establish(&self.posture, may_claim).await.unwrap_or_else(|error| {
-            tracing::warn!(error = &error as &dyn std::error::Error, "the bucket is not proven yet");
-            Vec::new()
-        })
+        let may_claim = looked.is_none() || self.posture.status_of(ClaimId::Tagged) == Some(Status::Passed);
+        let proven = proof.establish(&self.posture, may_claim).await;
+        if probing {
+            self.state.retries = self.state.retries.saturating_sub(1);
+        }
+        let trouble = proven.as_ref().err().map(|error| told(error));
+        if let Some(trouble) = trouble.as_ref().filter(|_| trouble != self.state.trouble) {
+            tracing::warn!("the bucket is not proven yet: {trouble}");
+        }
+        self.state.trouble = trouble;
+        proven.unwrap_or_default()
     }
 
     /// A command beside the service writes them into the catalog.

@@ -17,7 +17,7 @@ use super::fault::{Fault, call};
 use super::finding::{ClaimId, Finding, Status};
 use super::patience::Pauses;
 use super::policy::Sid;
-use super::spec::{BucketSpec, Profile};
+use super::spec::{BackEnd, BucketSpec, Profile};
 
 pub use self::bare::Bare;
 
@@ -61,6 +61,24 @@ pub async fn leaks(s3: &aws_sdk_s3::Client, bare: &Bare, spec: &BucketSpec, sett
         insist(&mut pauses, || bare.stale_url(s3, spec)).await,
         insist(&mut pauses, || bare.presigned_post(s3, spec)).await,
     ]
+}
+
+/// What a look at the policy says about the probes: what no statement refuses gets through; `missing` are the statements
+/// seen not to be in force.
+pub(super) fn not_refused(spec: &BucketSpec, missing: &[Sid]) -> Vec<Finding> {
+    let writes = Probe::ALL.into_iter().filter(|probe| !probe.is_harmless(spec));
+    let writes = writes.map(|probe| (probe.claim(), probe.statement(spec.profile), "refused".to_owned()));
+    let leaks = [
+        (ClaimId::StalePresignedRefused, Sid::DenyStalePresigned, bare::refused_when_stale(spec)),
+        (ClaimId::PresignedPostRefused, Sid::DenyPresignedPost, "refused".to_owned()),
+    ];
+    let all = writes.chain(leaks).filter(|(_, statement, _)| missing.contains(statement));
+    let told = |statement: Sid| format!("{} is not in force", statement.as_str());
+    all.map(|(claim, statement, expected)| Finding::failed(claim, expected, told(statement))).collect()
+}
+
+fn not_obeyed(statement: Sid) -> String {
+    format!("it got through: {} is not in force, or not obeyed", statement.as_str())
 }
 
 /// Tries again, while there is time, what the policy may not yet refuse everywhere.
@@ -150,21 +168,19 @@ async fn got_through(
             Err(fault) => Finding::not_verifiable(probe.claim(), expected, fault.to_string()),
         }
     } else {
-        let missing = probe.statement(spec.profile).as_str();
-        let told = format!("it got through: {missing} is not in force");
-        Finding::failed(probe.claim(), "refused", told)
+        Finding::failed(probe.claim(), "refused", not_obeyed(probe.statement(spec.profile)))
     };
     let removed = remove(s3, spec, key, version).await;
     Finding { observed: format!("{}; {removed}", finding.observed), ..finding }
 }
 
 fn judge_refusal(claim: ClaimId, fault: &Fault) -> Finding {
-    let unknown_key = claim == ClaimId::ForeignKeyRefused
-        && fault
-            .code
-            .as_deref()
-            .is_some_and(|code| matches!(code, "KMS.NotFoundException" | "KMS.AccessDeniedException"));
-    if fault.denied() || unknown_key {
+    // S3 hands on what KMS says as `KMS.…`, or as a denial that names an action of KMS.
+    let by_kms = fault.code.as_deref().is_some_and(|code| code.starts_with("KMS.")) || fault.message.contains("kms:");
+    if by_kms {
+        let told = format!("refused by KMS, not by S3, which proves nothing about the policy: {fault}");
+        Finding::not_verifiable(claim, "refused", told)
+    } else if fault.denied() {
         let code = fault.code.as_deref().unwrap_or("403");
         Finding::passed(claim, "refused", format!("refused ({code})"))
     } else {
@@ -226,6 +242,12 @@ impl Probe {
         }
     }
 
+    /// Whether it may get through even without a policy: what it stores falls under our key by default.
+    fn is_harmless(self, spec: &BucketSpec) -> bool {
+        spec.profile == Profile::DefaultOk
+            && (self == Self::Headerless || (self == Self::NamelessKey && spec.back_end == BackEnd::Compatible))
+    }
+
     /// The statement that should have refused it.
     fn statement(self, profile: Profile) -> Sid {
         match (self, profile) {
@@ -251,6 +273,7 @@ fn random_key_id() -> String {
 mod tests {
     use super::*;
     use crate::provision::fault::tests::fault;
+    use crate::provision::plan::tests::spec;
 
     #[test]
     fn only_a_refusal_counts_as_refused() {
@@ -264,8 +287,41 @@ mod tests {
             let finding = judge_refusal(ClaimId::HeaderlessWriteRefused, &fault(status, code));
             assert_eq!(finding.status, verdict, "{status} {code}");
         }
-        let foreign = judge_refusal(ClaimId::ForeignKeyRefused, &fault(400, "KMS.NotFoundException"));
-        assert_eq!(foreign.status, Status::Passed);
+        for (status, code) in [(400, "KMS.NotFoundException"), (403, "KMS.AccessDeniedException")] {
+            let foreign = judge_refusal(ClaimId::ForeignKeyRefused, &fault(status, code));
+            assert_eq!(foreign.status, Status::NotVerifiable, "{code}");
+            assert!(foreign.observed.contains("proves nothing about the policy"), "{}", foreign.observed);
+        }
+        let by_kms = Fault {
+            message: "User: arn:aws:iam::1:user/u is not authorized to perform: kms:GenerateDataKey".into(),
+            ..fault(403, "AccessDenied")
+        };
+        assert_eq!(judge_refusal(ClaimId::ForeignKeyRefused, &by_kms).status, Status::NotVerifiable);
+    }
+
+    #[test]
+    fn probe_whose_statement_is_missing_is_known_to_get_through() {
+        let spec = spec();
+        let told = |missing: &[Sid]| not_refused(&spec, missing);
+        assert_eq!(told(&[]), []);
+        let [nameless, foreign] = told(&[Sid::DenyWrongKmsKey]).try_into().unwrap();
+        assert_eq!((nameless.claim, foreign.claim), (ClaimId::NamelessKeyRefused, ClaimId::ForeignKeyRefused));
+        assert_eq!((foreign.status, foreign.observed.as_str()), (Status::Failed, "DenyWrongKmsKey is not in force"));
+        let all: Vec<ClaimId> = told(&Sid::BUCKET).iter().map(|finding| finding.claim).collect();
+        let but_anonymous = ClaimId::PROBES.into_iter().filter(|claim| *claim != ClaimId::AnonymousWriteRefused);
+        assert_eq!(all, but_anonymous.collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_falls_under_our_key_by_default_needs_no_statement() {
+        let mut spec = BucketSpec { profile: Profile::DefaultOk, ..spec() };
+        let told =
+            |spec: &BucketSpec| not_refused(spec, &Sid::BUCKET).iter().map(|found| found.claim).collect::<Vec<_>>();
+        assert!(!told(&spec).contains(&ClaimId::HeaderlessWriteRefused));
+        assert!(told(&spec).contains(&ClaimId::NamelessKeyRefused));
+        spec.back_end = BackEnd::Compatible;
+        assert!(!told(&spec).contains(&ClaimId::NamelessKeyRefused));
+        assert!(told(&spec).contains(&ClaimId::ForeignKeyRefused));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! pure and gives [`change::Change`]s; [`apply`] and [`apply_key`] make them, round by round; [`verify`] judges what was seen and
 //! [`check`] tries what must be refused; [`mod@posture`] keeps writes out while that is not proven.
 
+mod alias;
 pub mod apply;
 pub mod apply_key;
 pub mod change;
@@ -239,12 +240,21 @@ fn planned(
 
 /// The posture now, only by reading: what the watch calls.
 pub async fn posture(clients: &Clients, wanted: &Wanted, spec: &BucketSpec) -> Vec<Finding> {
-    let key_spec = KeySpec::new(&Wanted { key: KeyWish::Brought(spec.key.clone()), ..wanted.clone() });
-    let (key, bucket) = tokio::join!(
-        observe_key(clients, &key_spec),
+    // The key that the bucket was set up for is looked at by its ARN, and judged as the one that was wished for.
+    let this_key = KeySpec::new(&Wanted { key: KeyWish::Brought(spec.key.clone()), ..wanted.clone() });
+    let key_spec = KeySpec::new(wanted);
+    let named = async {
+        match &wanted.key {
+            KeyWish::Alias(alias) => Some(alias::key_named(clients, alias, &spec.key).await),
+            KeyWish::Brought(_) => None,
+        }
+    };
+    let (key, bucket, named) = tokio::join!(
+        observe_key(clients, &this_key),
         observe_bucket(clients, &spec.bucket, &spec.region, spec.owner.as_deref(), &spec.options),
+        named,
     );
-    match bucket {
+    let mut findings = match bucket {
         Ok(bucket) => {
             let mut findings = verify::verify(&key_spec, spec, &key, &bucket);
             look_as_stranger(clients, spec, &bucket, &mut findings).await;
@@ -257,7 +267,9 @@ pub async fn posture(clients: &Clients, wanted: &Wanted, spec: &BucketSpec) -> V
             findings.extend(told);
             findings
         }
-    }
+    };
+    findings.extend(named);
+    findings
 }
 
 /// Tries every write that must be refused: at start and on `bucket check`, never in the watch.

@@ -1,12 +1,15 @@
 //! The posture: what was observed, held against what is claimed.
 
+mod expiry;
+mod key;
 mod options;
 
 use aws_sdk_s3::types::{BucketVersioningStatus, ObjectOwnership};
 
-use super::compare::{Comparison, compare, same_meaning};
+use super::check;
+use super::compare::{Comparison, compare};
 use super::finding::{ClaimId, Finding};
-use super::key::{KeyFacts, ObservedKey};
+use super::key::ObservedKey;
 use super::observe::{BucketSettings, Observed, ObservedBucket, PublicAccess};
 use super::plan::{aborts_uploads_after, wanted_encryption};
 use super::policy::Sid;
@@ -19,13 +22,16 @@ const UNSET: &str = "not set";
 ///
 /// Claims that only a trial can judge (`check`), the canary and the catalog's claim are not among them.
 pub fn verify(key_spec: &KeySpec, spec: &BucketSpec, key: &ObservedKey, bucket: &ObservedBucket) -> Vec<Finding> {
-    let mut findings = verify_key(key_spec, spec, key);
+    let mut findings = key::verify(key_spec, spec, key);
     match bucket {
         ObservedBucket::Absent => findings.extend(
             bucket_claims(&spec.options)
                 .map(|claim| Finding::failed(claim, "a bucket", "there is no bucket of this name")),
         ),
         ObservedBucket::Present(settings) => findings.extend(verify_bucket(spec, settings)),
+    }
+    if let Some(tagged) = findings.iter_mut().find(|finding| finding.claim == ClaimId::Tagged) {
+        key::judge_tags(key_spec, key, tagged);
     }
     findings
 }
@@ -42,7 +48,7 @@ pub(super) fn unlooked(options: &Options) -> Vec<Finding> {
     all.map(|claim| Finding::not_verifiable(claim, "a look", "not looked at: provisioning is off")).collect()
 }
 
-const BUCKET_CLAIMS: [ClaimId; 11] = [
+const BUCKET_CLAIMS: [ClaimId; 12] = [
     ClaimId::Versioned,
     ClaimId::PublicAccessBlocked,
     ClaimId::DefaultEncryption,
@@ -52,61 +58,13 @@ const BUCKET_CLAIMS: [ClaimId; 11] = [
     ClaimId::PolicyGrantsNothing,
     ClaimId::AclsDisabled,
     ClaimId::MultipartExpires,
+    ClaimId::NothingExpires,
     ClaimId::CustomerKeysRefused,
     ClaimId::Tagged,
 ];
 
 fn bucket_claims(options: &Options) -> impl Iterator<Item = ClaimId> {
     BUCKET_CLAIMS.into_iter().chain(options::claims(options))
-}
-
-fn verify_key(key_spec: &KeySpec, spec: &BucketSpec, key: &ObservedKey) -> Vec<Finding> {
-    let usable = format!("{}, enabled", spec.key);
-    let claims = [
-        (ClaimId::KeyUsable, usable.as_str()),
-        (ClaimId::KeyRotates, "rotation on"),
-        (ClaimId::KeyPolicyLimits, "our key policy"),
-    ];
-    match key {
-        ObservedKey::Absent { .. } => {
-            claims.map(|(claim, expected)| Finding::failed(claim, expected, "there is no such key")).to_vec()
-        }
-        ObservedKey::Unreadable(reason) => {
-            claims.map(|(claim, expected)| Finding::not_verifiable(claim, expected, reason.as_str())).to_vec()
-        }
-        ObservedKey::Present(facts) => {
-            let kind = if facts.fit { "" } else { ", not a symmetric customer managed encryption key" };
-            let observed = format!("{}, {}{kind}", facts.arn, facts.state);
-            vec![
-                Finding::judged(ClaimId::KeyUsable, facts.usable() && facts.arn == spec.key, usable, observed),
-                rotates(key_spec, facts),
-                limits(key_spec, facts),
-            ]
-        }
-    }
-}
-
-fn rotates(spec: &KeySpec, key: &KeyFacts) -> Finding {
-    let expected = format!("every {} days or sooner", spec.rotation_days);
-    seen(ClaimId::KeyRotates, &expected, &key.rotation, |rotation| match rotation.period_days {
-        Some(days) => (days <= spec.rotation_days, format!("every {days} days")),
-        None => (true, "on".to_owned()),
-    })
-}
-
-fn limits(spec: &KeySpec, key: &KeyFacts) -> Finding {
-    let expected = "only the runtime principals, only through S3";
-    match spec.policy(&key.arn) {
-        None => Finding::not_verifiable(
-            ClaimId::KeyPolicyLimits,
-            expected,
-            "left to IAM: STRONGROOM_RUNTIME_PRINCIPALS is not set",
-        ),
-        Some(policy) => seen(ClaimId::KeyPolicyLimits, expected, &key.policy, |text| {
-            let same = same_meaning(text, &policy.render());
-            (same, if same { expected.to_owned() } else { "another key policy".to_owned() })
-        }),
-    }
 }
 
 fn verify_bucket(spec: &BucketSpec, bucket: &BucketSettings) -> Vec<Finding> {
@@ -148,6 +106,7 @@ fn verify_bucket(spec: &BucketSpec, bucket: &BucketSettings) -> Vec<Finding> {
             (missing.is_empty(), told)
         }),
     ];
+    findings.push(expiry::nothing_expires(&bucket.lifecycle));
     findings.extend(verify_policy(spec, bucket));
     findings.extend(options::verify(&spec.options, bucket));
     findings
@@ -206,13 +165,22 @@ fn verify_policy(spec: &BucketSpec, bucket: &BucketSettings) -> Vec<Finding> {
     if spec.options.vpc_endpoint.is_some() {
         findings.push(in_force(ClaimId::VpcEndpointOnly, &[Sid::DenyOutsideVpce]));
     }
+    let missing = match &compared {
+        Observed::Known(comparison) => comparison.missing.as_slice(),
+        Observed::Absent => wanted.as_slice(),
+        Observed::Unsupported | Observed::Unreadable(_) => &[],
+    };
+    findings.extend(
+        check::not_refused(spec, missing)
+            .into_iter()
+            .filter(|finding| finding.claim != ClaimId::CustomerKeyWriteRefused || !customer_keys_blocked(bucket)),
+    );
     findings
 }
 
 /// Refused by the bucket's encryption setting, or at least by its policy.
 fn customer_keys(spec: &BucketSpec, bucket: &BucketSettings, policy: &Observed<Comparison>) -> Finding {
-    let by_setting = bucket.encryption.known().is_some_and(|encryption| encryption.sse_c_blocked);
-    if by_setting {
+    if customer_keys_blocked(bucket) {
         return Finding::passed(ClaimId::CustomerKeysRefused, "SSE-C refused", "blocked by the encryption setting");
     }
     seen(ClaimId::CustomerKeysRefused, "SSE-C refused", policy, |comparison| {
@@ -220,6 +188,10 @@ fn customer_keys(spec: &BucketSpec, bucket: &BucketSettings, policy: &Observed<C
         let told = if by_policy { "denied by the policy only" } else { "not refused" };
         (by_policy && !spec.block_sse_c, told.to_owned())
     })
+}
+
+fn customer_keys_blocked(bucket: &BucketSettings) -> bool {
+    bucket.encryption.known().is_some_and(|encryption| encryption.sse_c_blocked)
 }
 
 /// One claim about one setting: what could not be looked at is neither passed nor failed.
@@ -248,7 +220,7 @@ fn names(sids: &[Sid]) -> String {
 mod tests {
     use super::*;
     use crate::provision::finding::{Effect, Status};
-    use crate::provision::key::Rotation;
+    use crate::provision::key::{KeyFacts, Rotation};
     use crate::provision::observe::{DefaultEncryption, Lifecycle};
     use crate::provision::plan::tests::{all_options, in_order, spec, with_options};
     use crate::provision::policy::delegating_key_policy;
@@ -286,7 +258,7 @@ mod tests {
         let findings = look(key(), in_order(&spec()));
         assert_eq!(standing(&findings, Status::Failed), []);
         assert_eq!(standing(&findings, Status::NotVerifiable), [ClaimId::KeyPolicyLimits]);
-        assert_eq!(findings.len(), 14);
+        assert_eq!(findings.len(), 15);
     }
 
     #[test]
@@ -319,7 +291,9 @@ mod tests {
         for (claim, spoil) in cases {
             let (mut key, mut bucket) = (key(), in_order(&spec()));
             spoil(&mut key, &mut bucket);
-            assert_eq!(standing(&look(key, bucket), Status::Failed), [claim]);
+            let failed = standing(&look(key, bucket), Status::Failed);
+            assert_eq!(failed[0], claim);
+            assert!(failed[1..].iter().all(|known| ClaimId::PROBES.contains(known)), "{failed:?}");
         }
     }
 
@@ -357,11 +331,12 @@ mod tests {
         let on = with_options(all_options());
         let findings = verify_bucket(&on, &in_order(&on));
         assert_eq!(standing(&findings, Status::Failed), []);
-        assert_eq!(findings.len(), 11 + 7);
+        assert_eq!(findings.len(), 12 + 7);
         let bare = verify_bucket(&on, &in_order(&spec()));
-        assert_eq!(standing(&bare, Status::Failed), options::claims(&on.options));
+        let failed = standing(&bare, Status::Failed);
+        assert_eq!(failed, options::claims(&on.options));
         let gone = verify(&key_spec(), &on, &ObservedKey::Present(Box::new(key())), &ObservedBucket::Absent);
-        assert_eq!(gone.len(), 3 + 11 + 7);
+        assert_eq!(gone.len(), 3 + 12 + 7);
     }
 
     #[test]

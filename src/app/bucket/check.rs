@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{BucketError, at, existing_catalog, refuse_without_store};
 use crate::app::back_end::BackEnd;
 use crate::app::look::Looker;
-use crate::app::secure::{prove, store_on};
+use crate::app::secure::{Trial, store_on};
 use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::domain::Timestamp;
@@ -62,14 +62,14 @@ async fn look_and_try(
         None => None,
     };
     let mut looker = Looker::new(clients.clone(), wanted, spec.clone(), store.clone(), vault);
-    // By claim: what was tried last counts.
-    let mut findings: BTreeMap<_, _> =
-        Box::pin(looker.look()).await.into_iter().map(|finding| (finding.claim, finding)).collect();
+    let looked = Box::pin(looker.look()).await;
     let policy = [ClaimId::EncryptionEnforced, ClaimId::TlsOnly];
-    let in_force = policy.iter().all(|claim| findings.get(claim).is_none_or(|seen| seen.status != Status::Failed));
+    let missing = looked.iter().any(|seen| policy.contains(&seen.claim) && seen.status == Status::Failed);
     // Where the policy is seen to be missing there is nothing to wait for.
-    let settling = if in_force { provision::POLICY_SETTLING } else { Duration::ZERO };
-    let tried = Box::pin(prove(Some(&clients), &store, &spec, catalog.map(Catalog::id), settling)).await;
-    findings.extend(tried.into_iter().map(|finding| (finding.claim, finding)));
+    let settling = if missing { Duration::ZERO } else { provision::POLICY_SETTLING };
+    let trial = Trial { clients: Some(&clients), store: &store, spec: &spec, settling, looked: &looked };
+    let tried = Box::pin(trial.run(catalog.map(Catalog::id))).await;
+    // By claim: what was tried counts, where the trial could tell.
+    let findings: BTreeMap<_, _> = looked.into_iter().chain(tried).map(|finding| (finding.claim, finding)).collect();
     Ok((spec, findings.into_values().collect()))
 }

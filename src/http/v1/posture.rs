@@ -25,7 +25,7 @@ pub(crate) struct PostureQuery {
 
 /// An override to make.
 #[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object with claim, until and reason")]
 pub(crate) struct OverrideRequest {
     /// A blocking claim.
     #[schema(value_type = ClaimId)]
@@ -43,7 +43,12 @@ pub(crate) struct OverrideRequest {
     path = "/v1/posture",
     tag = "operations",
     params(PostureQuery),
-    responses((status = 200, body = Report), (status = 401, body = Problem), (status = 503, body = Problem)),
+    responses(
+        (status = 200, body = Report),
+        (status = 400, body = Problem, description = "`invalid_query`"),
+        (status = 401, body = Problem),
+        (status = 503, body = Problem),
+    ),
     security(("bearer" = []), ("basic" = []))
 )]
 pub(crate) async fn posture(
@@ -62,7 +67,14 @@ pub(crate) async fn posture(
     path = "/v1/posture/overrides",
     tag = "operations",
     request_body = OverrideRequest,
-    responses((status = 201, body = Override), (status = 400, body = Problem), (status = 401, body = Problem)),
+    responses(
+        (status = 201, body = Override),
+        (status = 400, body = Problem, description = "`invalid_json`, `unknown_claim`, `invalid_override`"),
+        (status = 401, body = Problem),
+        (status = 413, body = Problem, description = "`body_too_large`"),
+        (status = 415, body = Problem, description = "`unsupported_media_type`"),
+        (status = 422, body = Problem, description = "`invalid_json`"),
+    ),
     security(("bearer" = []), ("basic" = []))
 )]
 pub(crate) async fn set_override(
@@ -82,7 +94,12 @@ pub(crate) async fn set_override(
     path = "/v1/posture/overrides/{claim}",
     tag = "operations",
     params(("claim" = ClaimId, Path, description = "The claim that counts again")),
-    responses((status = 204), (status = 401, body = Problem), (status = 404, body = Problem)),
+    responses(
+        (status = 204),
+        (status = 400, body = Problem, description = "`unknown_claim`"),
+        (status = 401, body = Problem),
+        (status = 404, body = Problem, description = "`override_not_found`"),
+    ),
     security(("bearer" = []), ("basic" = []))
 )]
 pub(crate) async fn end_override(

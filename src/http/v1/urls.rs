@@ -22,7 +22,7 @@ const MAX_PATHS: usize = 200;
 
 /// Which files, and for how long.
 #[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object with paths, expires_in, limit and cursor")]
 pub(crate) struct UrlsRequest {
     /// At most 200 paths; all files of the version without, a page at a time.
     paths: Option<Vec<String>>,

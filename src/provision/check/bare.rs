@@ -12,7 +12,7 @@ use aws_smithy_types::body::SdkBody;
 use time::OffsetDateTime;
 
 use super::form::Form;
-use super::{BODY, probe_key, remove};
+use super::{BODY, not_obeyed, probe_key, remove};
 use crate::provision::fault::{Fault, Lost};
 use crate::provision::finding::{ClaimId, Finding};
 use crate::provision::journal::Clock;
@@ -43,7 +43,7 @@ impl Bare {
     /// The same URL signed now must work, or a refusal of the old one says nothing.
     pub(super) async fn stale_url(&self, s3: &aws_sdk_s3::Client, spec: &BucketSpec) -> Finding {
         let claim = ClaimId::StalePresignedRefused;
-        let expected = format!("refused when older than {} s", spec.max_signature_age.as_secs());
+        let expected = refused_when_stale(spec);
         let cannot = |reason: String| Finding::not_verifiable(claim, expected.as_str(), reason);
         let age = spec.max_signature_age + OLDER;
         let life = age + OLDER;
@@ -67,7 +67,7 @@ impl Bare {
                 }
                 (Err(fault), false) if fault.status != Some(404) => return cannot(fault.to_string()),
                 (_, false) => {
-                    let told = format!("it got through: {} is not in force, or not obeyed", Sid::DenyStalePresigned.as_str());
+                    let told = not_obeyed(Sid::DenyStalePresigned);
                     return Finding::failed(claim, expected, told);
                 }
             }
@@ -95,7 +95,7 @@ impl Bare {
             Ok(written) => {
                 let version = written.headers().get("x-amz-version-id").map(str::to_owned);
                 let removed = remove(s3, spec, &key, version.as_deref()).await;
-                let told = format!("it got through: {} is not in force, or not obeyed; {removed}", Sid::DenyPresignedPost.as_str());
+                let told = format!("{}; {removed}", not_obeyed(Sid::DenyPresignedPost));
                 Finding::failed(claim, "refused", told)
             }
             // That refusal is of the form itself, not of forms.
@@ -160,6 +160,11 @@ impl Bare {
         }
         answer
     }
+}
+
+/// What is expected of a presigned URL.
+pub(super) fn refused_when_stale(spec: &BucketSpec) -> String {
+    format!("refused when older than {} s", spec.max_signature_age.as_secs())
 }
 
 async fn presigned_get(

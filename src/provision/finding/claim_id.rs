@@ -23,6 +23,8 @@ pub enum ClaimId {
     DefaultEncryption,
     /// The key is enabled and of the right kind.
     KeyUsable,
+    /// The alias by which the key is wished names the key in use.
+    KeyNamed,
     /// A write and a read went through, under the policy in force.
     Canary,
     /// A write without encryption headers is refused, or falls under our key where the profile says so.
@@ -55,6 +57,8 @@ pub enum ClaimId {
     AclsDisabled,
     /// Unfinished uploads end.
     MultipartExpires,
+    /// No lifecycle rule ends or archives what is stored.
+    NothingExpires,
     /// The key's material is rotated in time.
     KeyRotates,
     /// Only the named principals use the key, and only through S3.
@@ -85,12 +89,13 @@ pub enum ClaimId {
 
 impl ClaimId {
     /// All claims.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 36] = [
         Self::BucketOurs,
         Self::Versioned,
         Self::PublicAccessBlocked,
         Self::DefaultEncryption,
         Self::KeyUsable,
+        Self::KeyNamed,
         Self::Canary,
         Self::HeaderlessWriteRefused,
         Self::WrongAlgorithmRefused,
@@ -107,6 +112,7 @@ impl ClaimId {
         Self::PolicyGrantsNothing,
         Self::AclsDisabled,
         Self::MultipartExpires,
+        Self::NothingExpires,
         Self::KeyRotates,
         Self::KeyPolicyLimits,
         Self::CustomerKeysRefused,
@@ -132,6 +138,28 @@ impl ClaimId {
         Self::Canary,
     ];
 
+    /// The claims that only a trial proves, each by a request that must be refused; a look at the policy can disprove them.
+    pub const PROBES: [Self; 9] = [
+        Self::HeaderlessWriteRefused,
+        Self::WrongAlgorithmRefused,
+        Self::NamelessKeyRefused,
+        Self::ForeignKeyRefused,
+        Self::DualLayerRefused,
+        Self::CustomerKeyWriteRefused,
+        Self::AnonymousWriteRefused,
+        Self::StalePresignedRefused,
+        Self::PresignedPostRefused,
+    ];
+
+    /// Degrading claims without which a bucket is not taken over: it was never safe.
+    pub const BEFORE_CLAIMING: [Self; 5] = [
+        Self::HeaderlessWriteRefused,
+        Self::WrongAlgorithmRefused,
+        Self::NamelessKeyRefused,
+        Self::ForeignKeyRefused,
+        Self::CustomerKeyWriteRefused,
+    ];
+
     /// Its name in the API.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -140,6 +168,7 @@ impl ClaimId {
             Self::PublicAccessBlocked => "public_access_blocked",
             Self::DefaultEncryption => "default_encryption",
             Self::KeyUsable => "key_usable",
+            Self::KeyNamed => "key_named",
             Self::Canary => "canary",
             Self::HeaderlessWriteRefused => "headerless_write_refused",
             Self::WrongAlgorithmRefused => "wrong_algorithm_refused",
@@ -156,6 +185,7 @@ impl ClaimId {
             Self::PolicyGrantsNothing => "policy_grants_nothing",
             Self::AclsDisabled => "acls_disabled",
             Self::MultipartExpires => "multipart_expires",
+            Self::NothingExpires => "nothing_expires",
             Self::KeyRotates => "key_rotates",
             Self::KeyPolicyLimits => "key_policy_limits",
             Self::CustomerKeysRefused => "customer_keys_refused",
@@ -180,6 +210,7 @@ impl ClaimId {
             Self::PublicAccessBlocked => "Nobody without credentials gets in.",
             Self::DefaultEncryption => "What names no key falls under ours.",
             Self::KeyUsable => "The key is enabled and of the right kind.",
+            Self::KeyNamed => "The alias by which the key is wished names the key in use.",
             Self::Canary => "A write and a read went through, under the policy in force.",
             Self::HeaderlessWriteRefused => {
                 "A write without encryption headers is refused, or falls under our key where the profile says so."
@@ -202,6 +233,7 @@ impl ClaimId {
             Self::PolicyGrantsNothing => "The policy grants nothing to anybody.",
             Self::AclsDisabled => "ACLs have no effect.",
             Self::MultipartExpires => "Unfinished uploads end.",
+            Self::NothingExpires => "No lifecycle rule ends or archives what is stored.",
             Self::KeyRotates => "The key's material is rotated in time.",
             Self::KeyPolicyLimits => "Only the named principals use the key, and only through S3.",
             Self::CustomerKeysRefused => "Keys that clients bring in headers are refused by setting and policy.",
@@ -229,13 +261,14 @@ impl ClaimId {
             | Self::DefaultEncryption
             | Self::KeyUsable
             | Self::Canary
-            | Self::HeaderlessWriteRefused
+            | Self::AnonymousWriteRefused => Effect::Blocking,
+            // Our own writes name key and algorithm: refusing them would protect nothing.
+            Self::HeaderlessWriteRefused
             | Self::WrongAlgorithmRefused
             | Self::NamelessKeyRefused
             | Self::ForeignKeyRefused
             | Self::CustomerKeyWriteRefused
-            | Self::AnonymousWriteRefused => Effect::Blocking,
-            Self::DualLayerRefused
+            | Self::DualLayerRefused
             | Self::StalePresignedRefused
             | Self::PresignedPostRefused
             | Self::TlsOnly
@@ -244,6 +277,8 @@ impl ClaimId {
             | Self::PolicyGrantsNothing
             | Self::AclsDisabled
             | Self::MultipartExpires
+            | Self::NothingExpires
+            | Self::KeyNamed
             | Self::KeyRotates
             | Self::KeyPolicyLimits
             | Self::CustomerKeysRefused

@@ -80,6 +80,8 @@ pub(super) fn of(claim: ClaimId) -> &'static [&'static str] {
         | ClaimId::EncryptionEnforced
         | ClaimId::PresignedBounded
         | ClaimId::CustomerKeysRefused
+        | ClaimId::NothingExpires
+        | ClaimId::KeyNamed
         | ClaimId::Tagged
         | ClaimId::ObjectsIntact
         | ClaimId::ClockInStep
@@ -133,7 +135,7 @@ pub fn apart(options: &Options) -> Vec<Apart> {
         list.push(Apart {
             controls: of(ClaimId::ObjectsLocked),
             asks: "Object Lock",
-            reason: "off by choice: object_lock is not set",
+            reason: "off by choice: object_lock_mode is not set",
         });
     }
     if options.access_log.is_none() {

@@ -23,6 +23,10 @@ pub fn remedy(claim: ClaimId) -> &'static str {
         ClaimId::PolicyGrantsNothing => {
             "remove the Allow statements from the bucket policy by hand: they are never removed for you"
         }
+        ClaimId::NothingExpires => {
+            "remove the lifecycle rules that the finding names, or narrow them to other prefixes: they are never removed for you"
+        }
+        ClaimId::KeyNamed => "give the alias back (aws kms create-alias, update-alias), or set STRONGROOM_KMS_KEY_ARN",
         ClaimId::ObjectsIntact => "the finding in /v1/posture names each object and the way back",
         ClaimId::ClockInStep => "set this machine's clock",
         ClaimId::Versioned

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::domain::Timestamp;
-use crate::provision::finding::{Effect, Finding, Status};
+use crate::provision::finding::{ClaimId, Effect, Finding, Status};
 
 /// How long what was seen last is believed while it cannot be looked at.
 pub const GRACE: Duration = Duration::from_mins(15);
@@ -38,7 +38,7 @@ impl Standing {
     /// Takes in what a look says; gives what was told before and what is to be told now, when that is news.
     pub(super) fn take(&mut self, finding: Finding, now: Moment) -> Option<(Told, Told)> {
         let definite = finding.status != Status::NotVerifiable;
-        if definite || !self.was_definite() {
+        if definite || !self.was_definite() || self.is_refuted(&finding) {
             self.seen = finding;
             self.seen_at = now;
             self.unseen = None;
@@ -46,8 +46,9 @@ impl Standing {
             self.unseen = Some(finding.observed);
         }
         let tell = self.tell(now);
-        // A failure that changes is news; the reason why nothing can be seen is told once.
-        let news = tell.0 != self.told.0 || (definite && tell.0 == Status::Failed && tell.1 != self.told.1);
+        // A failure of another kind is news; the reason why nothing can be seen is told once.
+        let worse = definite && tell.0 == Status::Failed && !self.same_failure(&tell.1);
+        let news = tell.0 != self.told.0 || worse;
         news.then(|| (std::mem::replace(&mut self.told, tell.clone()), tell))
     }
 
@@ -78,6 +79,20 @@ impl Standing {
 
     fn was_definite(&self) -> bool {
         self.seen.status != Status::NotVerifiable
+    }
+
+    /// Whether a probe that a look found to be open was tried again, and the trial cannot tell: the look, which sees its
+    /// statement in force again, no longer speaks against it.
+    fn is_refuted(&self, trial: &Finding) -> bool {
+        let statement = ClaimId::PROBES.contains(&trial.claim) && trial.effect == Effect::Degrading;
+        statement && self.seen.status == Status::Failed
+    }
+
+    /// Whether what was told and what is observed differ in nothing but numbers: a scan that goes on is no news. That a
+    /// probe gets through is told once, whether a look or a trial says so.
+    fn same_failure(&self, observed: &str) -> bool {
+        let words = |text: &str| text.replace(|char: char| char.is_ascii_digit(), "");
+        ClaimId::PROBES.contains(&self.seen.claim) || words(observed) == words(&self.told.1)
     }
 
     /// Within the grace the claim counts as before, but that nobody can look at it is told.
@@ -156,5 +171,29 @@ mod tests {
         assert!(standing.take(failed("Suspended"), start).is_none());
         let (from, to) = standing.take(failed("no bucket"), start).unwrap();
         assert_eq!((from.1.as_str(), to.1.as_str()), ("Suspended", "no bucket"));
+    }
+
+    #[test]
+    fn failure_of_which_only_a_number_grew_is_not_told_again() {
+        let start = start();
+        let failed = |observed: &str| Finding::failed(ClaimId::ObjectsIntact, "all", observed);
+        let mut standing = Standing::new(failed("1839 damaged: a was overwritten; and 1834 more"), start);
+        assert_eq!(standing.take(failed("1939 damaged: a was overwritten; and 1934 more"), start), None);
+        assert!(standing.finding(start).observed.starts_with("1939"));
+        assert!(standing.take(failed("1939 damaged: b was deleted; and 1934 more"), start).is_some());
+    }
+
+    #[test]
+    fn probe_that_a_look_and_then_a_trial_found_open_is_told_once_and_does_not_stay_failed() {
+        let start = start();
+        let claim = ClaimId::ForeignKeyRefused;
+        let failed = |observed: &str| Finding::failed(claim, "refused", observed);
+        let mut standing = Standing::new(Finding::passed(claim, "refused", "refused (AccessDenied)"), start);
+        assert!(standing.take(failed("DenyWrongKmsKey is not in force"), start).is_some());
+        let trial = failed("it got through: DenyWrongKmsKey is not in force, or not obeyed; removed again");
+        assert_eq!(standing.take(trial, start), None);
+        let told = standing.take(Finding::not_verifiable(claim, "refused", "500"), start).unwrap();
+        assert_eq!(told.1.0, Status::NotVerifiable);
+        assert_eq!(standing.finding(start).status, Status::NotVerifiable);
     }
 }

@@ -50,10 +50,10 @@ fn versioning_suspended_closes_the_gate_and_a_degrading_claim_never_does() {
 fn trial_that_failed_closes_although_it_is_not_required() {
     let posture = posture();
     posture.take(all(Status::Passed));
-    posture.take(vec![with(ClaimId::ForeignKeyRefused, Status::NotVerifiable)]);
+    posture.take(vec![with(ClaimId::AnonymousWriteRefused, Status::NotVerifiable)]);
     assert_eq!(posture.check(), Ok(()));
-    posture.take(vec![with(ClaimId::ForeignKeyRefused, Status::Failed)]);
-    assert_eq!(posture.check().unwrap_err().claims, [ClaimId::ForeignKeyRefused]);
+    posture.take(vec![with(ClaimId::AnonymousWriteRefused, Status::Failed)]);
+    assert_eq!(posture.check().unwrap_err().claims, [ClaimId::AnonymousWriteRefused]);
 }
 
 #[test]
