@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::provision::{KeyArn, Mode, Options, Profile};
+use crate::provision::{KeyArn, Mode, ObjectLock, Options, Profile, Retention};
 
 mod bucket_options;
 mod reader;
@@ -19,9 +19,8 @@ use self::reader::{Reader, Value};
 const PREFIX: &str = "STRONGROOM_";
 const MIB: u64 = 1024 * 1024;
 
-/// Variables of the client commands, and the one of `bucket outputs --format env` that is no setting; they say nothing
-/// to the service.
-const CLIENT_VARIABLES: [&str; 3] = ["url", "token", "kms_key_alias"];
+/// Variables of the client commands; they say nothing to the service.
+const CLIENT_VARIABLES: [&str; 2] = ["url", "token"];
 
 /// Everything the service may be told. Built once, then immutable.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -201,6 +200,17 @@ impl Config {
     pub fn catalog_url(&self) -> String {
         let default = || format!("sqlite:{}", self.data_dir.join("catalog.sqlite").display());
         self.database_url.clone().unwrap_or_else(default)
+    }
+
+    /// What is allowed, and may be regretted.
+    pub fn warnings(&self) -> Vec<String> {
+        match self.secured.options.object_lock {
+            Some(ObjectLock { mode: Retention::Compliance, days }) => vec![format!(
+                "object_lock_mode = compliance: nobody, the account's root included, can delete a version, or what the \
+                 canary writes at each start and each `bucket check`, before {days} days have passed"
+            )],
+            _ => Vec::new(),
+        }
     }
 }
 

@@ -44,7 +44,11 @@ pub enum BucketError {
         configured: String,
     },
     /// Somebody may be writing.
-    #[error("a service is using {}: stop it first, it writes under the key; nothing was changed", .0.display())]
+    #[error(
+        "a service or `strongroom embedded` is using {}: stop it first, what is stored through it is encrypted under the \
+         key; nothing was changed",
+        .0.display()
+    )]
     ServiceRuns(PathBuf),
     /// The key stays.
     #[error(transparent)]
@@ -132,11 +136,20 @@ pub async fn destroy(config: &Config, understood: &str) -> Result<Destroyed, Buc
     let destroyed = if is_embedded(config) && lock.is_none() {
         Err(BucketError::ServiceRuns(config.data_dir.clone()))
     } else {
-        let destroyed = destroy::destroy(&back_end.provisioning_clients(), &back_end.wanted(config)).await;
-        destroyed.map_err(|error| Box::new(error).into())
+        destroy_key(config, &back_end).await
     };
     back_end.stop().await;
     destroyed
+}
+
+async fn destroy_key(config: &Config, back_end: &BackEnd) -> Result<Destroyed, BucketError> {
+    let catalog = existing_catalog(config).await?;
+    let id = catalog.as_ref().map(Catalog::id);
+    let destroyed = destroy::destroy(&back_end.provisioning_clients(), &back_end.wanted(config), id).await;
+    if let Some(catalog) = &catalog {
+        catalog.close().await;
+    }
+    destroyed.map_err(|error| Box::new(error).into())
 }
 
 async fn preview(config: &Config, back_end: &BackEnd, mode: Mode) -> Result<Preview, BucketError> {

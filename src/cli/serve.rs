@@ -36,6 +36,9 @@ impl Serve {
         }
         let config = self.settings.load(&more)?;
         telemetry::init(config.log_format, config.log_filter.as_deref());
+        for warning in config.warnings() {
+            tracing::warn!("{warning}");
+        }
         runtime()?.block_on(serve(&config))
     }
 }

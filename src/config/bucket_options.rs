@@ -90,11 +90,14 @@ impl Reader {
     }
 
     fn cors_origins(&mut self) -> Vec<String> {
-        let what = "exact origins (https://host or https://host:port), separated by commas; no wildcards";
+        let what = "exact origins (https://host or https://host:port; http:// for localhost and 127.0.0.1 only), separated \
+                    by commas; no wildcards";
         let parsed = self.parsed("cors_origins", what, |text| {
             let items: Vec<String> = text.split(',').map(|item| item.trim().to_owned()).collect();
             let exact = |origin: &String| {
-                let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+                // Plain HTTP crosses no network on this machine only; a page that came over one may be anybody's.
+                let local = |host: &&str| matches!(host.split(':').next(), Some("localhost" | "127.0.0.1"));
+                let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://").filter(local));
                 host.is_some_and(|host| !host.is_empty() && !host.contains(['*', '/', '?', '#', '@', ' ']))
             };
             items.iter().all(exact).then_some(items)
@@ -146,6 +149,14 @@ mod tests {
             ("object_lock_mode = 'compliance'", "belong together"),
             ("access_log_prefix = 'a/'", "access_log_bucket"),
             ("cors_origins = '*'", "no wildcards"),
+            ("cors_origins = 'http://a.example'", "http:// for localhost"),
+            ("cors_origins = 'http://localhost.a.example:80'", "http:// for localhost"),
+            ("cors_origins = 'http://localhost@a.example'", "http:// for localhost"),
+            (
+                "kms_key_arn = 'arn:aws:kms:us-east-1:123456789012:key/0e6b9e6a-1111-2222-3333-444455556666'\n\
+                 key_rotation_days = 100",
+                "set its rotation yourself",
+            ),
             ("vpc_endpoint = 'vpce-1'", "admin_principals"),
             ("event_bridge = true", "sends no events"),
             ("key_rotation_days = 30", "90 to 2560"),
@@ -154,5 +165,19 @@ mod tests {
             let text = read(file).unwrap_err().to_string();
             assert!(text.contains(part), "{file}: {text}");
         }
+    }
+
+    #[test]
+    fn plain_http_is_an_origin_of_this_machine_only() {
+        let options = read("cors_origins = 'http://localhost:3000, http://127.0.0.1'").unwrap().secured.options;
+        assert_eq!(options.cors_origins, ["http://localhost:3000", "http://127.0.0.1"]);
+    }
+
+    #[test]
+    fn retention_that_nobody_can_end_is_warned_of() {
+        let lock = |mode: &str| read(&format!("object_lock_mode = '{mode}'\nobject_lock_days = 36500")).unwrap();
+        assert_eq!(lock("governance").warnings(), Vec::<String>::new());
+        let warnings = lock("compliance").warnings();
+        assert!(warnings[0].contains("root included") && warnings[0].contains("36500 days"), "{warnings:?}");
     }
 }

@@ -50,6 +50,11 @@ impl Reader {
         self.problems.push(Problem(text));
     }
 
+    /// Whether a value for it is still to be read.
+    fn says(&self, key: &str) -> bool {
+        self.values.get(key).is_some_and(|value| !value.text.is_empty())
+    }
+
     pub(super) fn text(&mut self, key: &str) -> Option<String> {
         self.values.remove(key).map(|value| value.text).filter(|text| !text.is_empty())
     }
@@ -108,6 +113,13 @@ impl Reader {
             self.parsed("database_url", "sqlite:PATH", |text| text.starts_with("sqlite:").then(|| text.to_owned()));
         let kms_key_arn =
             self.parsed("kms_key_arn", "a full key ARN (arn:aws:kms:REGION:ACCOUNT:key/ID)", |text| text.parse().ok());
+        if kms_key_arn.is_some() && self.says("key_rotation_days") {
+            self.problem(
+                "key_rotation_days is for strongroom's own key: the one that kms_key_arn names is never changed, set its \
+                 rotation yourself"
+                    .to_owned(),
+            );
+        }
         let runtime_principals = self.principals("runtime_principals");
         let secured = self.secured(&runtime_principals, is_s3);
         let watch = Duration::from_secs(self.number("watch_seconds", 1..=86_400, 300));

@@ -189,8 +189,15 @@ fn from_store(error: StoreError) -> ApiError {
             "the encryption key cannot be used at the moment; the operator finds the reason in the log",
         )
         .caused_by(error),
-        StoreError::Denied { .. }
-        | StoreError::NotFound { .. }
+        // No Retry-After: it helps only when somebody has changed a permission.
+        StoreError::Denied { .. } => ApiError::new(
+            StatusCode::BAD_GATEWAY,
+            "storage_denied",
+            "the object store denied it to the service: the operator finds the reason in the log (a permission that is \
+             missing, or a policy statement of somebody else that denies it)",
+        )
+        .caused_by(error),
+        StoreError::NotFound { .. }
         | StoreError::Exists { .. }
         | StoreError::Unfaithful(_)
         | StoreError::Unexpected { .. } => ApiError::new(

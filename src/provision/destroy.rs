@@ -1,15 +1,18 @@
 //! The end of a key, on an operator's explicit word, and only when nothing in the bucket needs it any more.
 //!
-//! The claim and what probes left are ours to remove; anything else in the bucket, delete markers and unfinished
-//! uploads included, refuses the whole run. The bucket itself stays.
+//! The claim of the catalog here and what probes left are ours to remove; anything else in the bucket, the claim of
+//! another catalog, delete markers and unfinished uploads included, refuses the whole run. The bucket itself stays.
 
+mod claimed;
 mod contents;
 
 use aws_sdk_kms::types::KeyState;
 
+use self::claimed::Listed;
 pub use self::contents::Contents;
-use self::contents::{Kind, is_ours};
+use self::contents::{Entry, Kind};
 use super::Clients;
+use super::claim::CLAIM_KEY;
 use super::fault::{BucketMeaning, Fault, call};
 use super::key::{KeyFacts, ObservedKey, aliases, observe_key};
 use super::spec::{BucketSpec, DELETION_WINDOW_DAYS, KeyArn, KeySpec, KeyWish, TAG_ALIAS, Wanted};
@@ -85,6 +88,17 @@ pub enum DestroyError {
         /// What is in it.
         held: Contents,
     },
+    /// Another service may use it.
+    #[error(
+        "bucket `{bucket}` is claimed by {whose}: run this where that catalog is; or, once the service that made it has \
+         ended for good, delete every version of `{CLAIM_KEY}` yourself and run this again. Nothing was changed"
+    )]
+    Claimed {
+        /// Its name.
+        bucket: String,
+        /// Whose it is, and what is here.
+        whose: String,
+    },
     /// Something was written meanwhile.
     #[error(
         "bucket `{bucket}` is in use: {held} appeared meanwhile; stop every service that writes to it. {key}, and our \
@@ -112,13 +126,15 @@ pub enum DestroyError {
 
 /// Schedules the deletion of the bucket's key, if nothing in the bucket needs it.
 ///
+/// `catalog` is the id of the catalog here, if there is one: only its claim is removed.
+///
 /// # Errors
 /// [`DestroyError`]; the key can still be used then.
-pub async fn destroy(clients: &Clients, wanted: &Wanted) -> Result<Destroyed, DestroyError> {
+pub async fn destroy(clients: &Clients, wanted: &Wanted, catalog: Option<&str>) -> Result<Destroyed, DestroyError> {
     let key = deletable(clients, wanted).await?;
     let spec = BucketSpec::new(wanted, key.facts.arn.clone());
     let end = End { clients, spec: &spec, key: &key };
-    let (before, bucket_exists) = end.look("looking into the bucket", UNCHANGED).await?;
+    let Seen { contents: before, bucket_exists, claims } = end.look("looking into the bucket", UNCHANGED).await?;
     if key.facts.state == KeyState::PendingDeletion {
         let ends = end.ends().await;
         return Ok(end.done(ends, true, 0, before, bucket_exists));
@@ -127,8 +143,9 @@ pub async fn destroy(clients: &Clients, wanted: &Wanted) -> Result<Destroyed, De
         return Err(DestroyError::InUse { bucket: spec.bucket.clone(), held: before });
     }
     if bucket_exists {
-        end.remove_ours().await?;
-        let (left, _) = end.look("looking into the bucket again", CLAIM_GONE).await?;
+        claimed::refuse_foreign(clients, &spec, &claims, catalog).await?;
+        end.remove_ours(&claims).await?;
+        let left = end.look("looking into the bucket again", CLAIM_GONE).await?.contents;
         if left != Contents::default() {
             let key = "The key was not touched".to_owned();
             return Err(DestroyError::Appeared { bucket: spec.bucket.clone(), held: left, key });
@@ -137,10 +154,10 @@ pub async fn destroy(clients: &Clients, wanted: &Wanted) -> Result<Destroyed, De
     let ends = end.schedule().await?;
     // Between the last look and now somebody may have stored something under the key.
     match end.look("looking into the bucket a last time", CLAIM_GONE).await {
-        Ok((left, _)) if left == Contents::default() => {
+        Ok(Seen { contents: left, .. }) if left == Contents::default() => {
             Ok(end.done(ends, false, before.ours, Contents::default(), bucket_exists))
         }
-        Ok((left, _)) => {
+        Ok(Seen { contents: left, .. }) => {
             let key = end.take_back().await;
             Err(DestroyError::Appeared { bucket: spec.bucket.clone(), held: left, key })
         }
@@ -198,44 +215,48 @@ struct End<'a> {
     key: &'a Deletable,
 }
 
-/// Something in the bucket.
-struct Entry<'a> {
-    key: &'a str,
-    /// VersionId, or the id of an upload.
-    id: &'a str,
+/// What a look into the bucket saw.
+struct Seen {
+    contents: Contents,
+    bucket_exists: bool,
+    /// Versions of the claim.
+    claims: Vec<Listed>,
 }
 
 impl End<'_> {
-    /// Counts what is in the bucket, and says whether there is one.
-    async fn look(&self, action: &'static str, state: &str) -> Result<(Contents, bool), DestroyError> {
+    /// Counts what is in the bucket, if there is one.
+    async fn look(&self, action: &'static str, state: &str) -> Result<Seen, DestroyError> {
         let mut contents = Contents::default();
+        let mut claims = Vec::new();
         let head = self.clients.s3.head_bucket().bucket(&self.spec.bucket);
         match call("HeadBucket", head.set_expected_bucket_owner(self.spec.owner.clone()).send()).await {
             Ok(_) => {}
             Err(fault) if fault.bucket_meaning(&self.spec.region) == BucketMeaning::Absent => {
-                return Ok((contents, false));
+                return Ok(Seen { contents, bucket_exists: false, claims });
             }
             Err(fault) => return Err(failed(action, state, fault)),
         }
-        let versions = self.each_version(async |entry, marker| {
-            contents.count(entry.key, if marker { Kind::Marker } else { Kind::Version });
+        let versions = self.each_version(async |entry| {
+            contents.count(&entry);
+            claims.extend(entry.claim());
             Ok(!contents.more)
         });
         let all_versions = versions.await.map_err(|fault| failed(action, state, fault))?;
         let uploads = self.each_upload(async |entry| {
-            contents.count(entry.key, Kind::Upload);
+            contents.count(&entry);
             Ok(!contents.more)
         });
         let all_uploads = uploads.await.map_err(|fault| failed(action, state, fault))?;
         contents.more |= !(all_versions && all_uploads);
-        Ok((contents, true))
+        Ok(Seen { contents, bucket_exists: true, claims })
     }
 
-    /// Removes the claim and what probes left, each by its version.
-    async fn remove_ours(&self) -> Result<(), DestroyError> {
+    /// Removes the claim, in these versions of it and no later one, and what probes left, each by its version.
+    async fn remove_ours(&self, claims: &[Listed]) -> Result<(), DestroyError> {
         let (s3, spec) = (&self.clients.s3, self.spec);
-        let versions = self.each_version(async |entry, _| {
-            if is_ours(entry.key) {
+        let versions = self.each_version(async |entry| {
+            let judged = entry.claim().is_some_and(|claim| claims.contains(&claim));
+            if judged || entry.is_claims_marker() || entry.is_probe() {
                 let request = s3.delete_object().bucket(&spec.bucket).key(entry.key).version_id(entry.id);
                 call("DeleteObject", request.set_expected_bucket_owner(spec.owner.clone()).send()).await?;
             }
@@ -243,7 +264,7 @@ impl End<'_> {
         });
         versions.await.map_err(|fault| failed("removing our claim and what probes left", CLAIM_GONE, fault))?;
         let uploads = self.each_upload(async |entry| {
-            if is_ours(entry.key) {
+            if entry.is_probe() {
                 let request = s3.abort_multipart_upload().bucket(&spec.bucket).key(entry.key).upload_id(entry.id);
                 call("AbortMultipartUpload", request.set_expected_bucket_owner(spec.owner.clone()).send()).await?;
             }
@@ -254,21 +275,22 @@ impl End<'_> {
     }
 
     /// Shows every version and delete marker to `see` until it has seen enough; false when the list was too long.
-    async fn each_version(
-        &self,
-        mut see: impl AsyncFnMut(Entry<'_>, bool) -> Result<bool, Fault>,
-    ) -> Result<bool, Fault> {
+    async fn each_version(&self, mut see: impl AsyncFnMut(Entry<'_>) -> Result<bool, Fault>) -> Result<bool, Fault> {
         let list = self.clients.s3.list_object_versions().bucket(&self.spec.bucket);
         let list = list.set_expected_bucket_owner(self.spec.owner.clone());
         let (mut key_marker, mut id_marker) = (None, None);
         for _ in 0..PAGES {
             let request = list.clone().set_key_marker(key_marker).set_version_id_marker(id_marker);
             let page = call("ListObjectVersions", request.send()).await?;
-            let versions = page.versions().iter().map(|found| (found.key(), found.version_id(), false));
-            let markers = page.delete_markers().iter().map(|found| (found.key(), found.version_id(), true));
-            for (key, id, marker) in versions.chain(markers) {
-                let entry = Entry { key: key.unwrap_or_default(), id: id.unwrap_or("null") };
-                if !see(entry, marker).await? {
+            let versions = page.versions().iter().map(|found| {
+                // A size that is not told is none of a probe's.
+                let size = found.size().and_then(|size| u64::try_from(size).ok()).unwrap_or(u64::MAX);
+                (found.key(), found.version_id(), Kind::Version(size))
+            });
+            let markers = page.delete_markers().iter().map(|found| (found.key(), found.version_id(), Kind::Marker));
+            for (key, id, kind) in versions.chain(markers) {
+                let entry = Entry { key: key.unwrap_or_default(), id: id.unwrap_or("null"), kind };
+                if !see(entry).await? {
                     return Ok(true);
                 }
             }
@@ -289,7 +311,8 @@ impl End<'_> {
             let request = list.clone().set_key_marker(key_marker).set_upload_id_marker(id_marker);
             let page = call("ListMultipartUploads", request.send()).await?;
             for found in page.uploads() {
-                let entry = Entry { key: found.key().unwrap_or_default(), id: found.upload_id().unwrap_or_default() };
+                let (key, id) = (found.key().unwrap_or_default(), found.upload_id().unwrap_or_default());
+                let entry = Entry { key, id, kind: Kind::Upload };
                 if !see(entry).await? {
                     return Ok(true);
                 }

@@ -36,7 +36,11 @@ pub enum Error {
         source: BoxError,
     },
     /// S3 refused.
-    #[error("the object store refused {operation}: the service's role needs {}", demands(operation))]
+    #[error(
+        "the object store refused {operation}: the service's role needs {}; if it has that, a statement of somebody else \
+         denies it (bucket policy, IAM, VPC endpoint, organisation)",
+        demands(operation)
+    )]
     Denied {
         /// The operation.
         operation: &'static str,

@@ -1,6 +1,7 @@
 //! The bucket commands, by the real binary.
 
 mod destroy;
+mod directory;
 mod evidence;
 mod outputs;
 mod overrides;

@@ -1,5 +1,6 @@
 //! The house rules of docs/ARCHITECTURE.md, as text that must not be there.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -113,6 +114,30 @@ fn nothing_is_left_undone_and_no_test_is_switched_off() {
             }
         }
     }
+}
+
+/// What the readers of the configuration are called with: the keys that there are.
+fn settings() -> BTreeSet<String> {
+    const READERS: [&str; 7] = ["text", "parsed", "number", "address", "url", "flag", "principals"];
+    let mut keys = BTreeSet::new();
+    for (_, text) in rust_files("src/config") {
+        let code = code(&text);
+        for reader in READERS {
+            let call = format!("{reader}(\"");
+            keys.extend(code.split(&call).skip(1).map(|rest| rest.split('"').next().unwrap().to_owned()));
+        }
+    }
+    assert!(keys.contains("listen") && keys.contains("object_lock_days") && keys.len() > 30, "{keys:?}");
+    keys
+}
+
+#[test]
+fn every_setting_is_documented_and_no_other() {
+    let text = fs::read_to_string(source("docs/OPERATIONS.md")).unwrap();
+    let section = text.split("\n## ").find(|section| section.starts_with("Settings\n")).unwrap();
+    let documented: BTreeSet<String> =
+        section.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next().map(str::to_owned)).collect();
+    assert_eq!(documented, settings());
 }
 
 #[test]

@@ -116,6 +116,15 @@ fn every_problem_of_the_configuration_is_told_at_once() {
     assert!(strongroom(&["check-config"], &[]).status.success());
 }
 
+#[test]
+fn retention_that_nobody_can_end_is_a_warning_and_no_error() {
+    let compliance = [("STRONGROOM_OBJECT_LOCK_MODE", "compliance"), ("STRONGROOM_OBJECT_LOCK_DAYS", "36500")];
+    let output = strongroom(&["check-config"], &compliance);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text.contains("warning: object_lock_mode = compliance") && text.contains("root included"), "{text}");
+}
+
 #[tokio::test]
 async fn drift_on_the_embedded_store_is_repaired_at_the_next_start() {
     let service = Service::start(BackEnd::Embedded).await;

@@ -25,6 +25,7 @@ pub(in crate::cli) struct Apply {
 impl Apply {
     pub(super) fn run(self) -> Ended {
         let config = super::prepare(&self.settings)?;
+        super::warn(&config);
         // A reader that went away does not end the work.
         let tell = |change: &Change| drop(told::print(&format!("{} {change}\n", told::sign(change))));
         let done = runtime()?.block_on(app::bucket::apply(&config, self.mode.map(Mode::from), &tell))?;

@@ -8,7 +8,7 @@ use clap::Args;
 use super::Ended;
 use crate::app;
 use crate::cli::{Settings, print, runtime};
-use crate::config::Storage;
+use crate::config::{Config, Storage};
 use crate::provision::destroy::{Contents, Destroyed};
 
 /// Schedule the deletion of the bucket's KMS key, 10 days ahead; refused unless the bucket is empty.
@@ -25,7 +25,7 @@ impl Destroy {
     pub(super) fn run(self) -> Ended {
         let config = super::prepare(&self.settings)?;
         let destroyed = runtime()?.block_on(app::bucket::destroy(&config, &self.i_understand))?;
-        print(&text(&destroyed, &config.bucket))?;
+        print(&text(&destroyed, &config))?;
         if matches!(config.storage, Storage::Embedded { .. }) {
             print("(on the embedded store: while `strongroom embedded` runs, with the --endpoint-url that it says)\n")?;
         }
@@ -34,7 +34,8 @@ impl Destroy {
 }
 
 /// What was done, what was not, and how to take it back.
-fn text(destroyed: &Destroyed, bucket: &str) -> String {
+fn text(destroyed: &Destroyed, config: &Config) -> String {
+    let bucket = &config.bucket;
     let Destroyed { key, alias, ends, already, removed, left, bucket_exists } = destroyed;
     let when = ends.map_or_else(|| "within days".to_owned(), |ends| format!("on {ends}"));
     let mut text = if *already {
@@ -48,17 +49,24 @@ fn text(destroyed: &Destroyed, bucket: &str) -> String {
     if *left != Contents::default() {
         let _infallible = writeln!(text, "WARNING        the bucket still holds {left}: lost when the key is deleted");
     }
-    text.push_str("\nNot deleted:\n");
+    text.push_str(
+        "WARNING        whatever else is encrypted under this key, in other buckets too, is lost with it: no list says \
+         what that is\n\nNot deleted:\n",
+    );
     if *bucket_exists {
         let _infallible = writeln!(text, "  the bucket {bucket} (aws s3api delete-bucket --bucket {bucket})");
     }
     let _infallible = write!(
         text,
-        "  the catalog, the admin token and the other files of the data directory\n  \
-         IAM roles and policies, and whatever else was made for this service\n\n\
+        "  the catalog {} and the data directory {}\n    (delete them when the bucket is gone; an embedded store is in \
+         the directory, with everything in it)\n  \
+         IAM roles and their policies (aws iam delete-role-policy --role-name ROLE --policy-name POLICY,\n    \
+         then aws iam delete-role --role-name ROLE)\n\n\
          To keep the key, until then:\n  \
          aws kms cancel-key-deletion --key-id {key}\n  \
-         aws kms enable-key --key-id {key}\n"
+         aws kms enable-key --key-id {key}\n",
+        config.catalog_url(),
+        config.data_dir.display()
     );
     text
 }
@@ -78,15 +86,24 @@ mod tests {
             left: Contents::default(),
             bucket_exists: true,
         };
-        let told = text(&destroyed, "ml");
-        for part in
-            ["1970-01-01", "alias/ml", "delete-bucket --bucket ml", "cancel-key-deletion", "enable-key", "catalog"]
-        {
+        let environment = [("STRONGROOM_BUCKET".to_owned(), "ml-1".to_owned())].into_iter();
+        let config = crate::config::from_sources(None, environment, &[]).unwrap();
+        let told = text(&destroyed, &config);
+        for part in [
+            "1970-01-01",
+            "alias/ml",
+            "delete-bucket --bucket ml-1",
+            "cancel-key-deletion",
+            "enable-key",
+            "the catalog sqlite:./strongroom-data/catalog.sqlite and the data directory ./strongroom-data",
+            "aws iam delete-role ",
+            "in other buckets too",
+        ] {
             assert!(told.contains(part), "{part} in {told}");
         }
-        assert!(!told.contains("WARNING"));
+        assert!(!told.contains("still holds"));
         let again = Destroyed { already: true, left: Contents { versions: 2, ..Contents::default() }, ..destroyed };
-        let told = text(&again, "ml");
+        let told = text(&again, &config);
         assert!(
             told.starts_with("nothing was done") && told.contains("WARNING        the bucket still holds 2"),
             "{told}"

@@ -97,6 +97,13 @@ fn prepare(settings: &Settings) -> Result<Config, InvalidConfig> {
     Ok(config)
 }
 
+/// What may be regretted, before it is done.
+fn warn(config: &Config) {
+    for warning in config.warnings() {
+        note(&format!("warning: {warning}"));
+    }
+}
+
 /// Advice beside a document on standard output.
 fn note(text: &str) {
     // Standard error may be closed; the document counts.

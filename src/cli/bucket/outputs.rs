@@ -25,6 +25,8 @@ enum Format {
     /// For programs.
     Json,
     /// Lines that a shell reads: set -a; . <(strongroom bucket outputs --format env)
+    ///
+    /// They configure nothing but the bucket's name: strongroom's own key does not become one that you brought.
     Env,
     /// Lines for the file that $GITHUB_OUTPUT names.
     Github,
@@ -59,8 +61,8 @@ fn env(outputs: &app::Outputs) -> String {
     lines([
         ("STRONGROOM_BUCKET", Some(quoted(&outputs.bucket))),
         ("AWS_REGION", Some(quoted(&outputs.region))),
-        ("STRONGROOM_KMS_KEY_ARN", Some(quoted(&outputs.key_arn))),
-        ("STRONGROOM_KMS_KEY_ALIAS", outputs.key_alias.as_deref().map(quoted)),
+        ("KMS_KEY_ARN", Some(quoted(&outputs.key_arn))),
+        ("KMS_KEY_ALIAS", outputs.key_alias.as_deref().map(quoted)),
     ])
 }
 
@@ -102,11 +104,11 @@ mod tests {
     }
 
     #[test]
-    fn env_names_the_settings_and_github_the_outputs() {
+    fn env_names_no_setting_but_the_bucket_and_github_the_outputs() {
         assert_eq!(
             env(&outputs(Some("alias/ml"))),
             "STRONGROOM_BUCKET=ml\nAWS_REGION=eu-west-1\n\
-             STRONGROOM_KMS_KEY_ARN=arn:aws:kms:eu-west-1:123456789012:key/1\nSTRONGROOM_KMS_KEY_ALIAS=alias/ml\n"
+             KMS_KEY_ARN=arn:aws:kms:eu-west-1:123456789012:key/1\nKMS_KEY_ALIAS=alias/ml\n"
         );
         assert_eq!(
             github(&outputs(None)),

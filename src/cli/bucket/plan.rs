@@ -29,6 +29,7 @@ pub(in crate::cli) struct Plan {
 impl Plan {
     pub(super) fn run(self) -> Ended {
         let config = super::prepare(&self.settings)?;
+        super::warn(&config);
         let (mode, preview) = runtime()?.block_on(app::bucket::plan(&config, self.mode.map(Mode::from)))?;
         match self.format {
             Format::Text => told::print(&text(&preview, mode))?,

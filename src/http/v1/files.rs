@@ -127,7 +127,7 @@ pub(crate) enum Via {
         (status = 404, body = Problem, description = "`model_not_found`, `version_not_found`, `file_not_found`"),
         (status = 412, body = Problem, description = "`precondition_failed`"),
         (status = 416, body = Problem, description = "`range_not_satisfiable`"),
-        (status = 502, body = Problem, description = "`storage_failed`"),
+        (status = 502, body = Problem, description = "`storage_failed`, `storage_denied`"),
         (status = 503, body = Problem, description = "`storage_unavailable`, `encryption_key_unusable`"),
     ),
     security(("bearer" = []), ("basic" = []))

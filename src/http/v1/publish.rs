@@ -65,7 +65,7 @@ pub(crate) struct UnderwayView {
         (status = 408, body = Problem, description = "`body_timeout`"),
         (status = 413, body = Problem, description = "`file_too_large`, `too_many_files`"),
         (status = 422, body = Problem, description = "`digest_mismatch`"),
-        (status = 502, body = Problem, description = "`storage_failed`"),
+        (status = 502, body = Problem, description = "`storage_failed`, `storage_denied`"),
         (status = 503, body = Problem, description = "`writes_refused`, `versioning_pending`, `catalog_unavailable`, `upload_memory_busy`, `storage_unavailable`, `encryption_key_unusable`"),
     ),
     security(("bearer" = []), ("basic" = []))

@@ -2,11 +2,15 @@
 
 use std::fmt;
 
+use super::claimed::Listed;
 use crate::provision::check::PROBE_PREFIX;
 use crate::provision::claim::CLAIM_KEY;
 
 /// Versions, markers and uploads of others that are counted before "at least" is said.
 const COUNTED: usize = 10_000;
+
+/// Largest object that a probe or the canary writes, in bytes; theirs are far smaller.
+const MAX_PROBE_BYTES: u64 = 4096;
 
 /// What a bucket holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -23,22 +27,59 @@ pub struct Contents {
     pub ours: usize,
 }
 
+/// Something in the bucket.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Entry<'a> {
+    pub(super) key: &'a str,
+    /// VersionId, or the id of an upload.
+    pub(super) id: &'a str,
+    pub(super) kind: Kind,
+}
+
 /// What was found under a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    Version,
+    /// An object version of this many bytes.
+    Version(u64),
     Marker,
     Upload,
 }
 
+impl Entry<'_> {
+    /// The claim, as far as its name says.
+    pub(super) fn claim(&self) -> Option<Listed> {
+        match self.kind {
+            Kind::Version(size) if self.key == CLAIM_KEY => Some(Listed { version_id: self.id.to_owned(), size }),
+            _ => None,
+        }
+    }
+
+    /// Whether a probe or the canary left it.
+    pub(super) fn is_probe(&self) -> bool {
+        let named = self.key.strip_prefix(PROBE_PREFIX).is_some_and(is_ulid);
+        named && !matches!(self.kind, Kind::Version(size) if size > MAX_PROBE_BYTES)
+    }
+
+    /// Whether it is ours to remove; whose claim it is, its bytes say.
+    fn is_ours(&self) -> bool {
+        self.is_probe() || self.claim().is_some() || self.is_claims_marker()
+    }
+
+    /// Somebody deleted the claim without naming its version.
+    pub(super) fn is_claims_marker(&self) -> bool {
+        self.kind == Kind::Marker && self.key == CLAIM_KEY
+    }
+}
+
 impl Contents {
     /// Takes one more into account.
-    pub(super) fn count(&mut self, key: &str, kind: Kind) {
-        if is_ours(key) {
+    pub(super) fn count(&mut self, entry: &Entry<'_>) {
+        if entry.is_ours() {
             self.ours += 1;
             return;
         }
-        match kind {
-            Kind::Version => self.versions += 1,
+        match entry.kind {
+            Kind::Version(_) => self.versions += 1,
             Kind::Marker => self.markers += 1,
             Kind::Upload => self.uploads += 1,
         }
@@ -55,8 +96,11 @@ impl fmt::Display for Contents {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let more = if self.more { "at least " } else { "" };
         let Self { versions, markers, uploads, .. } = self;
-        let ours =
-            if self.foreign() == 0 && self.ours > 0 { format!(", {} under probes/", self.ours) } else { String::new() };
+        let ours = if self.foreign() == 0 && self.ours > 0 {
+            format!(", {} of the service's own (claim, probes)", self.ours)
+        } else {
+            String::new()
+        };
         write!(
             f,
             "{more}{versions} object version(s), {markers} delete marker(s), {uploads} unfinished upload(s){ours}"
@@ -64,26 +108,42 @@ impl fmt::Display for Contents {
     }
 }
 
-/// Whether it is the claim, or left by a probe: ours to remove.
-pub(super) fn is_ours(key: &str) -> bool {
-    key == CLAIM_KEY || key.starts_with(PROBE_PREFIX)
+/// 26 characters, as probes and the canary name their objects.
+fn is_ulid(name: &str) -> bool {
+    name.len() == ulid::ULID_LEN && ulid::Ulid::from_string(name).is_ok_and(|id| id.to_string() == name)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const PROBE: &str = "probes/01ARZ3NDEKTSV4RRFFQ69G5FAV";
+
+    fn entry(key: &str, kind: Kind) -> Entry<'_> {
+        Entry { key, id: "1", kind }
+    }
+
     #[test]
-    fn only_the_claim_and_probes_are_ours_to_remove() {
-        for (key, ours) in [
-            ("strongroom-claim.json", true),
-            ("probes/01J", true),
-            ("probes", false),
-            ("models/a/b/c", false),
-            ("x/strongroom-claim.json", false),
-            ("", false),
+    fn only_the_claim_and_small_probes_are_ours_to_remove() {
+        for (key, kind, ours) in [
+            (CLAIM_KEY, Kind::Version(50), true),
+            (CLAIM_KEY, Kind::Marker, true),
+            (CLAIM_KEY, Kind::Upload, false),
+            (PROBE, Kind::Version(33), true),
+            (PROBE, Kind::Version(4096), true),
+            (PROBE, Kind::Version(4097), false),
+            (PROBE, Kind::Marker, true),
+            (PROBE, Kind::Upload, true),
+            ("probes/mine.txt", Kind::Version(1), false),
+            ("probes/", Kind::Version(0), false),
+            ("probes/01ARZ3NDEKTSV4RRFFQ69G5FAV/x", Kind::Version(1), false),
+            ("probes/01ARZ3NDEKTSV4RRFFQ69G5FA", Kind::Version(1), false),
+            ("probes/01arz3ndektsv4rrffq69g5fav", Kind::Version(1), false),
+            ("models/a/b/c", Kind::Version(1), false),
+            ("x/strongroom-claim.json", Kind::Version(1), false),
+            ("", Kind::Version(1), false),
         ] {
-            assert_eq!(is_ours(key), ours, "{key}");
+            assert_eq!(entry(key, kind).is_ours(), ours, "{key} {kind:?}");
         }
     }
 
@@ -91,13 +151,13 @@ mod tests {
     fn counting_ends_early_and_says_so() {
         let mut contents = Contents::default();
         while !contents.more {
-            contents.count("models/x", Kind::Version);
+            contents.count(&entry("models/x", Kind::Version(1)));
         }
         assert_eq!(contents.versions, COUNTED);
         assert!(contents.to_string().starts_with("at least 10000 object version(s)"), "{contents}");
         let mut markers = Contents::default();
-        markers.count("a", Kind::Marker);
-        markers.count(CLAIM_KEY, Kind::Version);
+        markers.count(&entry("a", Kind::Marker));
+        markers.count(&entry(CLAIM_KEY, Kind::Version(50)));
         assert_eq!((markers.foreign(), markers.ours), (1, 1));
         assert_eq!(markers.to_string(), "0 object version(s), 1 delete marker(s), 0 unfinished upload(s)");
     }

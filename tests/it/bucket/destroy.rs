@@ -11,6 +11,8 @@ use strongroom::provision::{BackEnd, Clients, Patience, Wanted, destroy as destr
 
 use super::place::{Place, Said};
 
+const PROBE: &str = "probes/01ARZ3NDEKTSV4RRFFQ69G5FAV";
+
 /// A bucket, and the ARN of its key; nothing runs.
 async fn bucket() -> (Place, String) {
     let mut place = Place::embedded().await;
@@ -46,9 +48,9 @@ async fn empty_bucket_gives_its_key_up_and_stays() {
     let (mut place, arn) = bucket().await;
     // A service was here: its claim is in the bucket, and what its probes left.
     place.start("serve", "Publish a first version").await;
-    place.put("probes/left-over").await;
+    place.put(PROBE).await;
     let s3 = place.s3().await;
-    let begun = s3.create_multipart_upload().bucket("strongroom").key("probes/begun");
+    let begun = s3.create_multipart_upload().bucket("strongroom").key("probes/01ARZ3NDEKTSV4RRFFQ69G5FAW");
     let begun = begun.server_side_encryption(ServerSideEncryption::AwsKms).ssekms_key_id(&arn);
     begun.send().await.unwrap();
     place.stop();
@@ -96,6 +98,49 @@ async fn bucket_in_use_keeps_its_key() {
 }
 
 #[tokio::test]
+async fn what_others_left_below_probes_keeps_the_key() {
+    let (mut place, arn) = bucket().await;
+    for (key, size) in [("probes/mine.txt", 1), (PROBE, 4097)] {
+        place.start("embedded", "For example").await;
+        let version = place.put_bytes(key, vec![0; size]).await;
+        refused(&mut place, &arn, &["1 object version(s)", "nothing was changed"]).await;
+        let s3 = place.s3().await;
+        s3.delete_object().bucket("strongroom").key(key).version_id(version).send().await.unwrap();
+    }
+    place.stop();
+    assert_eq!(destroy(&place).code, 0);
+}
+
+#[tokio::test]
+async fn claim_of_another_catalog_or_of_none_keeps_the_key() {
+    const CLAIM: &str = "strongroom-claim.json";
+    let (mut place, arn) = bucket().await;
+    for (claim, words) in [
+        (&b"{\"catalog_id\":\"theirs\",\"format\":1}"[..], ["catalog \"theirs\"", "there is no catalog here"]),
+        (&b"{}"[..], ["something else", "delete every version"]),
+        (&[b' '; 5000][..], ["longer than 4096 bytes", "Nothing was changed"]),
+    ] {
+        place.start("embedded", "For example").await;
+        let version = place.put_bytes(CLAIM, claim.to_vec()).await;
+        refused(&mut place, &arn, &words).await;
+        let s3 = place.s3().await;
+        let left = s3.head_object().bucket("strongroom").key(CLAIM).version_id(&version).send().await;
+        assert!(left.is_ok(), "the claim is gone");
+        s3.delete_object().bucket("strongroom").key(CLAIM).version_id(version).send().await.unwrap();
+    }
+    place.start("serve", "Publish a first version").await;
+    // An older version of the claim that is another catalog's counts as well.
+    let version = place.put_bytes(CLAIM, b"{\"catalog_id\":\"theirs\",\"format\":1}".to_vec()).await;
+    refused(&mut place, &arn, &["catalog \"theirs\", and the one here is", "run this where that catalog is"]).await;
+    let s3 = place.s3().await;
+    s3.delete_object().bucket("strongroom").key(CLAIM).version_id(version).send().await.unwrap();
+    place.stop();
+    let said = destroy(&place);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(said.out.contains("in other buckets too"), "{}", said.out);
+}
+
+#[tokio::test]
 async fn wrong_name_and_a_running_service_are_refused() {
     let (mut place, arn) = bucket().await;
     let said = place.bucket(&["destroy", "--i-understand", "strong-room"]);
@@ -104,7 +149,11 @@ async fn wrong_name_and_a_running_service_are_refused() {
     place.start("embedded", "For example").await;
     let said = destroy(&place);
     assert_eq!(said.code, 1);
-    assert!(said.err.contains("stop it first"), "{}", said.err);
+    assert!(
+        said.err.contains("a service or `strongroom embedded`") && said.err.contains("stop it first"),
+        "{}",
+        said.err
+    );
     assert_eq!(state(&place, &arn).await, KeyState::Enabled);
 }
 
@@ -138,7 +187,7 @@ async fn what_object_lock_protects_keeps_the_key() {
     let mut place = Place::embedded_with("object_lock_mode = 'governance'\nobject_lock_days = 1").await;
     place.expect(0, &["apply"]);
     let arn = place.json(0, &["outputs", "--format", "json"])["kms_key_arn"].as_str().unwrap().to_owned();
-    place.put("probes/left-over").await;
+    place.put(PROBE).await;
     refused(&mut place, &arn, &["removing our claim and what probes left failed", "the key was not touched"]).await;
     place.put("models/a/b/c").await;
     refused(&mut place, &arn, &["1 object version(s)", "nothing was changed"]).await;
@@ -202,7 +251,7 @@ async fn write_that_comes_in_between_takes_the_deletion_back() {
     let clients = Clients { s3, kms, anonymous: None, bare: None, patience: Patience::default() };
 
     let wanted = Wanted::new("strongroom", "us-east-1", BackEnd::Embedded);
-    let error = destroying::destroy(&clients, &wanted).await.unwrap_err();
+    let error = destroying::destroy(&clients, &wanted, None).await.unwrap_err();
 
     assert!(matches!(error, DestroyError::Appeared { .. }), "{error}");
     assert!(error.to_string().contains("1 object version(s)") && error.to_string().contains("cancelled"), "{error}");

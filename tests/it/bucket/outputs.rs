@@ -19,7 +19,7 @@ async fn outputs_say_the_same_in_every_form() {
 
     let file = place.path("outputs.env");
     std::fs::write(&file, place.expect(0, &["outputs", "--format", "env"])).unwrap();
-    let script = r#"set -eu; . "$0"; printf '%s\n' "$STRONGROOM_BUCKET" "$AWS_REGION" "$STRONGROOM_KMS_KEY_ARN" "$STRONGROOM_KMS_KEY_ALIAS""#;
+    let script = r#"set -eu; . "$0"; printf '%s\n' "$STRONGROOM_BUCKET" "$AWS_REGION" "$KMS_KEY_ARN" "$KMS_KEY_ALIAS""#;
     let sourced = Command::new("bash").args(["-c", script]).arg(&file).env_clear().output().unwrap();
     let lines: Vec<String> = String::from_utf8(sourced.stdout).unwrap().lines().map(str::to_owned).collect();
     assert_eq!(lines, [of("bucket"), of("region"), of("kms_key_arn"), of("kms_key_alias")]);
@@ -32,11 +32,15 @@ async fn outputs_say_the_same_in_every_form() {
 }
 
 #[tokio::test]
-async fn what_env_says_is_a_configuration_for_the_same_bucket() {
-    let place = Place::embedded().await;
+async fn what_env_says_changes_no_plan_and_leaves_the_key_our_own() {
+    let mut place = Place::embedded().await;
     place.expect(0, &["apply"]);
     let env = place.expect(0, &["outputs", "--format", "env"]);
     let variables: Vec<(&str, &str)> = env.lines().map(|line| line.split_once('=').unwrap()).collect();
     let said = place.bucket_in(&["plan"], &variables);
     assert_eq!(said.code, 0, "{said:?}");
+    place.stop();
+    let said = place.bucket_in(&["destroy", "--i-understand", "strongroom"], &variables);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(said.out.contains("scheduled      KMS key"), "{}", said.out);
 }

@@ -163,8 +163,13 @@ impl Place {
 
     /// Stores an object as the policy wants it, and gives its VersionId.
     pub(super) async fn put(&self, key: &str) -> String {
+        self.put_bytes(key, b"x".to_vec()).await
+    }
+
+    /// The same with these bytes.
+    pub(super) async fn put_bytes(&self, key: &str, bytes: Vec<u8>) -> String {
         let arn = self.json(0, &["outputs", "--format", "json"])["kms_key_arn"].as_str().unwrap().to_owned();
-        let put = self.s3().await.put_object().bucket(self.name()).key(key).body(ByteStream::from_static(b"x"));
+        let put = self.s3().await.put_object().bucket(self.name()).key(key).body(ByteStream::from(bytes));
         let put = put.server_side_encryption(ServerSideEncryption::AwsKms).ssekms_key_id(arn);
         put.send().await.unwrap().version_id.unwrap()
     }

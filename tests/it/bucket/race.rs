@@ -9,8 +9,9 @@ use super::place::{Place, said};
 
 const MANY: usize = 10;
 
-async fn ten_end_with_one_of_each(mode_of: impl Fn(usize) -> &'static str) {
-    let place = Place::embedded().await;
+/// Without a server the runs take turns with the store, each with an endpoint of its own.
+async fn ten_end_with_one_of_each(server: bool, mode_of: impl Fn(usize) -> &'static str) {
+    let mut place = if server { Place::embedded().await } else { Place::nothing("") };
     let started: Vec<_> = (0..MANY).map(|nth| place.spawn(&["apply", "--mode", mode_of(nth)], &[])).collect();
     let mut keys = BTreeSet::new();
     for child in started {
@@ -23,6 +24,9 @@ async fn ten_end_with_one_of_each(mode_of: impl Fn(usize) -> &'static str) {
     assert_eq!(keys.len(), 1, "{keys:?}");
     let winner = keys.into_iter().next().unwrap();
 
+    if !server {
+        place.start("embedded", "For example").await;
+    }
     let kms = place.kms().await;
     let mut states = BTreeMap::new();
     for id in kms.list_keys().send().await.unwrap().keys() {
@@ -53,10 +57,15 @@ async fn ten_end_with_one_of_each(mode_of: impl Fn(usize) -> &'static str) {
 
 #[tokio::test]
 async fn ten_applies_end_with_one_key_one_alias_and_one_bucket() {
-    ten_end_with_one_of_each(|_| "create").await;
+    ten_end_with_one_of_each(true, |_| "create").await;
 }
 
 #[tokio::test]
 async fn ten_applies_in_mixed_modes_end_with_the_same() {
-    ten_end_with_one_of_each(|nth| if nth % 2 == 0 { "create" } else { "repair" }).await;
+    ten_end_with_one_of_each(true, |nth| if nth % 2 == 0 { "create" } else { "repair" }).await;
+}
+
+#[tokio::test]
+async fn ten_applies_on_an_empty_directory_without_a_server_take_turns() {
+    ten_end_with_one_of_each(false, |_| "repair").await;
 }

@@ -3,8 +3,10 @@
 
 use std::process::{Command, Output};
 
+use aws_sdk_s3::types::ServerSideEncryption;
 use futures::StreamExt as _;
 use serde_json::{Value, json};
+use strongroom::provision::claim::Claim;
 use strongroom::provision::iam::{self, PROVISIONER_BUCKET, Role, Scope, When};
 use strongroom::provision::{self, BackEnd, Clients, Mode, ObjectLock, Options, Retention, Status, Wanted, destroy};
 
@@ -111,7 +113,10 @@ async fn destroyer_ends_an_empty_buckets_key_and_touches_no_model() {
     for key in ["models/a", "probes/left", "strongroom-claim.json"] {
         assert!(destroyer.s3.put_object().bucket("roles").key(key).send().await.is_err());
     }
-    let destroyed = destroy::destroy(&destroyer, &wanted).await.unwrap();
+    let claim = account.clients.s3.put_object().bucket("roles").key("strongroom-claim.json");
+    let claim = claim.server_side_encryption(ServerSideEncryption::AwsKms).ssekms_key_id(&made.outputs.key_arn);
+    claim.body(Claim::new("ours").to_json().into()).send().await.unwrap();
+    let destroyed = destroy::destroy(&destroyer, &wanted, Some("ours")).await.unwrap();
     assert_eq!(destroyed.key.to_string(), made.outputs.key_arn);
     assert!(!destroyed.already);
 }

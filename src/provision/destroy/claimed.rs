@@ -1,0 +1,81 @@
+//! Whose claim is in the bucket: only our own catalog's may be removed with the key.
+
+use super::{BucketSpec, DestroyError, UNCHANGED, failed};
+use crate::provision::Clients;
+use crate::provision::claim::{CLAIM_KEY, Claim, MAX_CLAIM_BYTES};
+use crate::provision::fault::{Fault, call};
+
+const READING: &str =
+    "reading the bucket's claim, which takes s3:GetObjectVersion, and kms:Decrypt on the key (enabled),";
+
+/// A version of the claim, as it was listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Listed {
+    pub(super) version_id: String,
+    /// Size in bytes.
+    pub(super) size: u64,
+}
+
+/// Reads each of these versions of the claim, and refuses the first that does not name `catalog`.
+pub(super) async fn refuse_foreign(
+    clients: &Clients,
+    spec: &BucketSpec,
+    claims: &[Listed],
+    catalog: Option<&str>,
+) -> Result<(), DestroyError> {
+    for claim in claims {
+        let bytes = if claim.size > MAX_CLAIM_BYTES as u64 {
+            None
+        } else {
+            let read = read(clients, spec, &claim.version_id).await;
+            Some(read.map_err(|fault| failed(READING, UNCHANGED, fault))?)
+        };
+        if let Some(whose) = foreign(bytes.as_deref(), catalog) {
+            return Err(DestroyError::Claimed { bucket: spec.bucket.clone(), whose });
+        }
+    }
+    Ok(())
+}
+
+/// Whose the claim is, when it is not `catalog`'s; a claim that was too long to read has no bytes.
+fn foreign(bytes: Option<&[u8]>, catalog: Option<&str>) -> Option<String> {
+    let claim = match bytes.map(Claim::parse) {
+        None => return Some(format!("something that is no claim of ours (longer than {MAX_CLAIM_BYTES} bytes)")),
+        Some(Err(error)) => return Some(format!("something else ({error})")),
+        Some(Ok(claim)) => claim,
+    };
+    let owner = claim.catalog_id();
+    match catalog {
+        Some(ours) if ours == owner => None,
+        Some(ours) => Some(format!("catalog {owner:?}, and the one here is {ours:?}")),
+        None => Some(format!("catalog {owner:?}, and there is no catalog here")),
+    }
+}
+
+async fn read(clients: &Clients, spec: &BucketSpec, version_id: &str) -> Result<Vec<u8>, Fault> {
+    let get = clients.s3.get_object().bucket(&spec.bucket).key(CLAIM_KEY).version_id(version_id);
+    // A version never changes: it is as long as it was listed.
+    let answer = call("GetObject", get.set_expected_bucket_owner(spec.owner.clone()).send()).await?;
+    Ok(answer.body.collect().await.map(|body| body.to_vec()).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_claim_of_the_catalog_here_is_ours() {
+        let ours = Claim::new("ours").to_json();
+        assert_eq!(foreign(Some(&ours), Some("ours")), None);
+        for (bytes, catalog, part) in [
+            (Some(&ours[..]), Some("other"), "catalog \"ours\", and the one here is \"other\""),
+            (Some(&ours), None, "there is no catalog here"),
+            (Some(b"{}"), Some("ours"), "something else"),
+            (Some(b""), Some("ours"), "something else"),
+            (None, Some("ours"), "longer than 4096 bytes"),
+        ] {
+            let whose = foreign(bytes, catalog).unwrap();
+            assert!(whose.contains(part), "{whose}");
+        }
+    }
+}
