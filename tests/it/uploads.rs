@@ -57,6 +57,28 @@ async fn raw_body_becomes_version_one_with_its_digest_and_location(service: Serv
     assert_eq!(service.rows("drafts").await, 0);
 }
 
+#[tokio::test]
+async fn upload_that_a_statement_of_somebody_else_denies_says_so_and_is_not_worth_a_retry() {
+    let service = Service::start(BackEnd::Embedded).await;
+    let s3 = service.s3().await;
+    let policy = s3.get_bucket_policy().bucket(&service.bucket).send().await.unwrap().policy.unwrap();
+    let mut policy: Value = serde_json::from_str(&policy).unwrap();
+    policy["Statement"].as_array_mut().unwrap().push(json!({
+        "Sid": "Theirs", "Effect": "Deny", "Principal": "*", "Action": "s3:PutObject",
+        "Resource": format!("arn:aws:s3:::{}/models/*", service.bucket),
+    }));
+    s3.put_bucket_policy().bucket(&service.bucket).policy(policy.to_string()).send().await.unwrap();
+
+    let answer = service.upload("vision/resnet", "model.bin", b"weights").await;
+    assert!(!answer.headers().contains_key("retry-after"));
+    assert_eq!(code(answer, 502).await, "storage_denied");
+    let log = service.log();
+    for part in ["AccessDenied", "s3:PutObject, and kms:GenerateDataKey", "a statement of somebody else denies it"] {
+        assert!(log.contains(part), "{part} in {log}");
+    }
+    service.assert_nothing_left_soon().await;
+}
+
 async fn form_with_nested_paths_and_metadata_becomes_one_version(service: Service) {
     let (weights, config) = (bytes(1, 300_000), b"{}".to_vec());
     let form = form()
