@@ -82,7 +82,7 @@ enum Public {
 const LOOKING: Patience = Patience::of(Duration::from_secs(20));
 
 /// How long a command waits for others that have the embedded store, each for a moment.
-const TAKING: Duration = Duration::from_secs(60);
+const TAKING: Duration = Duration::from_mins(1);
 const TAKING_PAUSE: Duration = Duration::from_millis(200);
 
 pub(super) const EMBEDDED_REGION: &str = "us-east-1";

@@ -3,7 +3,7 @@
 use super::{BucketSpec, DestroyError, UNCHANGED, failed};
 use crate::provision::Clients;
 use crate::provision::claim::{CLAIM_KEY, Claim, MAX_CLAIM_BYTES};
-use crate::provision::fault::{Fault, call};
+use crate::provision::fault::call;
 
 const READING: &str =
     "reading the bucket's claim, which takes s3:GetObjectVersion, and kms:Decrypt on the key (enabled),";
@@ -24,12 +24,8 @@ pub(super) async fn refuse_foreign(
     catalog: Option<&str>,
 ) -> Result<(), DestroyError> {
     for claim in claims {
-        let bytes = if claim.size > MAX_CLAIM_BYTES as u64 {
-            None
-        } else {
-            let read = read(clients, spec, &claim.version_id).await;
-            Some(read.map_err(|fault| failed(READING, UNCHANGED, fault))?)
-        };
+        let readable = claim.size <= MAX_CLAIM_BYTES as u64;
+        let bytes = if readable { Some(read(clients, spec, &claim.version_id).await?) } else { None };
         if let Some(whose) = foreign(bytes.as_deref(), catalog) {
             return Err(DestroyError::Claimed { bucket: spec.bucket.clone(), whose });
         }
@@ -52,11 +48,16 @@ fn foreign(bytes: Option<&[u8]>, catalog: Option<&str>) -> Option<String> {
     }
 }
 
-async fn read(clients: &Clients, spec: &BucketSpec, version_id: &str) -> Result<Vec<u8>, Fault> {
+async fn read(clients: &Clients, spec: &BucketSpec, version_id: &str) -> Result<Vec<u8>, DestroyError> {
     let get = clients.s3.get_object().bucket(&spec.bucket).key(CLAIM_KEY).version_id(version_id);
+    let answer = call("GetObject", get.set_expected_bucket_owner(spec.owner.clone()).send()).await;
+    let answer = answer.map_err(|fault| failed(READING, UNCHANGED, fault))?;
     // A version never changes: it is as long as it was listed.
-    let answer = call("GetObject", get.set_expected_bucket_owner(spec.owner.clone()).send()).await?;
-    Ok(answer.body.collect().await.map(|body| body.to_vec()).unwrap_or_default())
+    let bytes = answer.body.collect().await.map_err(|_| DestroyError::Claimed {
+        bucket: spec.bucket.clone(),
+        whose: "nobody knows whom (S3's answer broke off: try again)".to_owned(),
+    })?;
+    Ok(bytes.to_vec())
 }
 
 #[cfg(test)]
