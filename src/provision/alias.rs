@@ -14,6 +14,11 @@ pub(super) async fn key_named(clients: &Clients, alias: &str, key: &KeyArn) -> F
     judge(alias, key, named)
 }
 
+/// What a run says that has just found the key by its alias.
+pub(super) fn named(alias: &str, key: &KeyArn) -> Finding {
+    judge(alias, key, Ok(key.to_string()))
+}
+
 fn judge(alias: &str, key: &KeyArn, named: Result<String, Fault>) -> Finding {
     let (claim, expected) = (ClaimId::KeyNamed, format!("{alias} names {key}"));
     let cure = |call| {

@@ -190,6 +190,9 @@ pub async fn provision_telling(
     let bucket = run.settle_bucket(&spec).await?;
     let mut findings = verify::verify(&key_spec, &spec, &ObservedKey::Present(Box::new(key)), &bucket);
     look_as_stranger(clients, &spec, &bucket, &mut findings).await;
+    if let KeyWish::Alias(alias) = &wanted.key {
+        findings.push(alias::named(alias, &spec.key));
+    }
     Ok(run.done(spec, findings))
 }
 

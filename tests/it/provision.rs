@@ -4,6 +4,7 @@ mod account;
 mod drift;
 mod faults;
 mod options;
+mod perimeter;
 mod property;
 
 use std::collections::{BTreeMap, BTreeSet};

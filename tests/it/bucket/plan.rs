@@ -73,6 +73,21 @@ async fn apply_needs_a_mode_where_the_configuration_changes_nothing() {
 }
 
 #[tokio::test]
+async fn perimeter_of_others_lets_the_administrator_of_the_embedded_store_finish() {
+    let place = Place::embedded_with(
+        "perimeter = true\nruntime_principals = 'arn:aws:iam::000000000000:role/run'\n\
+         admin_principals = 'arn:aws:iam::000000000000:role/admin'",
+    )
+    .await;
+    let applied = place.expect(0, &["apply"]);
+    let denials = applied.find("put our denials").unwrap();
+    assert!(applied.find("tag the bucket").is_some_and(|tags| tags < denials), "the policy comes last: {applied}");
+    assert!(place.expect(0, &["plan"]).contains("In sync"));
+    assert!(place.expect(0, &["apply"]).contains("nothing was changed"));
+    place.expect(0, &["check"]);
+}
+
+#[tokio::test]
 async fn disabled_key_ends_plan_and_apply_with_the_way_out() {
     let place = Place::embedded().await;
     place.expect(0, &["apply"]);

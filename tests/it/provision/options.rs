@@ -171,16 +171,13 @@ async fn alias_that_was_moved_is_fatal_and_the_bucket_stays_under_its_key() {
     let other = other.key_metadata().unwrap().arn().unwrap().to_owned();
     kms.update_alias().alias_name("alias/moved-alias").target_key_id(&other).send().await.unwrap();
 
-    for mode in [Mode::Create, Mode::Repair] {
+    for mode in [Mode::Create, Mode::Repair, Mode::Verify] {
         let error = account.provision(&wanted, mode).await.unwrap_err();
         let ProvisionError::Unplannable(Unplannable::KeyMoved { key, set_up_for, .. }) = &error else {
             panic!("{}", told(&error))
         };
         assert_eq!((key.as_str(), set_up_for), (other.as_str(), &vec![made.outputs.key_arn.clone()]));
     }
-    let looked = account.provision(&wanted, Mode::Verify).await.unwrap();
-    let failed = standing(&looked.findings, Status::Failed);
-    assert!(failed.contains(&ClaimId::DefaultEncryption), "{failed:?}");
 
     // Both ways out that the message names.
     let brought = Wanted { key: strongroom::provision::KeyWish::Brought(other.parse().unwrap()), ..wanted.clone() };
@@ -189,6 +186,78 @@ async fn alias_that_was_moved_is_fatal_and_the_bucket_stays_under_its_key() {
     account.provision(&wanted, Mode::Create).await.unwrap();
     kms.update_alias().alias_name("alias/moved-alias").target_key_id(&made.outputs.key_arn).send().await.unwrap();
     assert!(account.provision(&wanted, Mode::Create).await.is_err(), "the bucket was set up for the other key now");
+}
+
+#[tokio::test]
+async fn alias_that_was_deleted_is_told_with_the_key_that_the_bucket_names() {
+    let account = Account::new().await;
+    let wanted = wanted("lost-alias");
+    let made = account.provision(&wanted, Mode::Create).await.unwrap();
+    account.clients().kms.delete_alias().alias_name("alias/lost-alias").send().await.unwrap();
+    for mode in [Mode::Create, Mode::Repair, Mode::Verify] {
+        let error = account.provision(&wanted, mode).await.unwrap_err();
+        let ProvisionError::Unplannable(Unplannable::KeyLost { key, .. }) = &error else { panic!("{}", told(&error)) };
+        assert_eq!(key, &made.outputs.key_arn);
+    }
+    // Nobody looks at the bucket here: the advice fits one that exists, and one that does not.
+    let off = told(&account.provision(&wanted, Mode::Off).await.unwrap_err());
+    for part in ["give its key that alias again", "STRONGROOM_KMS_KEY_ARN", "if there is none yet"] {
+        assert!(off.contains(part), "{off}");
+    }
+}
+
+#[tokio::test]
+async fn key_policy_that_opens_the_key_fails_its_claim_and_is_brought_back() {
+    let account = Account::new().await;
+    let kms = account.clients().kms;
+    let wanted = wanted("open-key");
+    let made = account.provision(&wanted, Mode::Create).await.unwrap();
+    let key = made.outputs.key_arn.as_str();
+    let open = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::000000000000:root"},"Action":"kms:*","Resource":"*"},{"Sid":"World","Effect":"Allow","Principal":{"AWS":"*"},"Action":"kms:Decrypt","Resource":"*"}]}"#;
+    kms.put_key_policy().key_id(key).policy_name("default").policy(open).send().await.unwrap();
+    let posture = provision::posture(&account.clients(), &wanted, &made.spec).await;
+    assert_eq!(standing(&posture, Status::Failed), BTreeSet::from([ClaimId::KeyPolicyLimits]));
+    let told = posture.iter().find(|finding| finding.claim == ClaimId::KeyPolicyLimits).unwrap();
+    assert_eq!(told.observed, "open to everybody, by `World` (kms:Decrypt)");
+    let left = provision::preview(&account.clients(), &wanted, Mode::Create).await.unwrap();
+    assert_eq!((left.changes, left.left_alone[0].setting), (vec![], Setting::KeyPolicy));
+    let brought = Wanted { key: strongroom::provision::KeyWish::Brought(key.parse().unwrap()), ..wanted.clone() };
+    let used = account.provision(&brought, Mode::Repair).await.unwrap();
+    assert_eq!(used.changes_made, Vec::<String>::new(), "a brought key is never changed");
+    assert_eq!(standing(&used.findings, Status::Failed), BTreeSet::from([ClaimId::KeyPolicyLimits]));
+
+    let mended = account.provision(&wanted, Mode::Repair).await.unwrap();
+    assert_eq!(mended.changes_made.len(), 1, "{:?}", mended.changes_made);
+    assert!(mended.changes_made[0].starts_with("leave the use of the key to IAM"), "{:?}", mended.changes_made);
+    assert_eq!(mended.findings, made.findings);
+
+    // Naming the runtime principals limits the key, and naming none any more leaves it to IAM again.
+    let limited = Wanted { runtime_principals: vec![ROOT.to_owned()], ..wanted.clone() };
+    let limited = account.provision(&limited, Mode::Create).await.unwrap();
+    assert!(standing(&limited.findings, Status::Passed).contains(&ClaimId::KeyPolicyLimits));
+    assert_eq!(changes_due(&account, &wanted).await.len(), 1);
+    assert_eq!(account.provision(&wanted, Mode::Repair).await.unwrap().findings, made.findings);
+}
+
+#[tokio::test]
+async fn key_that_lost_our_mark_is_told_and_never_adopted() {
+    let account = Account::new().await;
+    let kms = account.clients().kms;
+    let wanted = wanted("unmarked-key");
+    let made = account.provision(&wanted, Mode::Create).await.unwrap();
+    kms.untag_resource().key_id(&made.outputs.key_arn).tag_keys("managed-by").send().await.unwrap();
+    for mode in [Mode::Create, Mode::Repair, Mode::Verify] {
+        let left = provision::preview(&account.clients(), &wanted, mode).await.unwrap();
+        assert_eq!((left.changes, left.left_alone[0].setting), (vec![], Setting::KeyTags), "{mode}");
+        let run = account.provision(&wanted, mode).await.unwrap();
+        assert_eq!(run.changes_made, Vec::<String>::new(), "{mode}");
+        assert_eq!(standing(&run.findings, Status::Failed), BTreeSet::from([ClaimId::Tagged]), "{mode}");
+        assert_eq!(provision::posture(&account.clients(), &wanted, &made.spec).await, run.findings);
+    }
+    // The way out that both name.
+    let tag = aws_sdk_kms::types::Tag::builder().tag_key("managed-by").tag_value("strongroom").build().unwrap();
+    kms.tag_resource().key_id(&made.outputs.key_arn).tags(tag).send().await.unwrap();
+    assert_eq!(account.provision(&wanted, Mode::Verify).await.unwrap().findings, made.findings);
 }
 
 #[tokio::test]
