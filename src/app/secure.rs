@@ -134,7 +134,8 @@ impl Proof<'_> {
         findings.retain(|finding| !unclaimed(finding));
         let mut transitions = posture.take(findings);
         let only_that = posture.verdict().is_err_and(|closed| closed.claims == [ClaimId::BucketOurs]);
-        if absent && only_that && may_claim && against(posture, true).is_empty() {
+        let safe = !any_failed(posture, &ClaimId::BEFORE_CLAIMING);
+        if absent && only_that && safe && may_claim {
             match self.claim().await {
                 Ok(finding) => transitions.extend(posture.take(vec![finding])),
                 // Versioning is not in force for every write yet: the next try claims.

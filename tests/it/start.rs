@@ -152,6 +152,25 @@ async fn unsafe_bucket_that_is_not_ours_stops_the_start() {
 }
 
 #[tokio::test]
+async fn bucket_that_is_not_ours_and_lets_wrong_writes_through_stops_the_start_and_ours_does_not() {
+    let service = Service::start(BackEnd::Embedded).await;
+    let verify = || vec![("STRONGROOM_PROVISION", "verify".to_owned())];
+    let s3 = service.s3().await;
+    s3.delete_bucket_policy().bucket(&service.bucket).send().await.unwrap();
+    let service = service.restart_in(verify()).await;
+    assert!(service.greeting.contains("note: foreign_key_refused failed"), "{}", service.greeting);
+    service.published("a/b", "m", b"our own writes are right").await;
+
+    let s3 = service.s3().await;
+    let claims = s3.list_object_versions().bucket(&service.bucket).prefix("strongroom-claim").send().await.unwrap();
+    let claim = &claims.versions()[0];
+    let delete = s3.delete_object().bucket(&service.bucket).key(claim.key().unwrap());
+    delete.version_id(claim.version_id().unwrap()).send().await.unwrap();
+    let refusal = service.refused_start().await;
+    assert!(refusal.contains("not safe") && refusal.contains("DenyWrongKmsKey is not in force"), "{refusal}");
+}
+
+#[tokio::test]
 async fn disabled_key_stops_the_start_and_is_not_replaced() {
     let service = Service::start(BackEnd::Embedded).await;
     let kms = service.kms().await;

@@ -1,7 +1,9 @@
 //! The bucket is broken from outside while the service runs: detection, effect, repair, and never a wrong byte.
 
+mod dormant;
 mod objects;
 mod overrides;
+mod policy;
 mod scene;
 mod settings;
 mod start;

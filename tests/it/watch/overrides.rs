@@ -9,7 +9,7 @@ use strongroom::domain::Timestamp;
 
 use super::scene::Scene;
 use super::settings::encrypt_by_default_with;
-use crate::support::service::{BackEnd, Service, code};
+use crate::support::service::{BackEnd, Service, code, problem};
 
 const CLAIM: &str = "default_encryption";
 
@@ -82,6 +82,11 @@ async fn override_that_nobody_should_make_is_refused() {
     assert_eq!(refused("weather", ahead(60), "why").await, "unknown_claim");
     let nothing = service.request(Method::POST, "/v1/posture/overrides").send().await.unwrap();
     assert_eq!(code(nothing, 400).await, "invalid_json");
+    let list = service.request(Method::POST, "/v1/posture/overrides").json(&json!([])).send().await.unwrap();
+    let (status, body) = problem(list).await;
+    assert_eq!((status.as_u16(), &body["code"]), (422, &json!("invalid_json")));
+    let detail = body["detail"].as_str().unwrap();
+    assert!(detail.contains("claim, until and reason") && !detail.contains("Override"), "{detail}");
     assert_eq!(code(end_override(&service, "weather").await, 400).await, "unknown_claim");
     assert_eq!(service.rows("posture_overrides").await, 0);
 }

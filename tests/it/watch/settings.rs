@@ -13,7 +13,6 @@ use crate::support::service::{BackEnd, Service, bytes, code};
 
 watched_on_every_back_end!(
     versioning_suspended,
-    policy_removed,
     policy_edited,
     default_encryption_changed,
     key_disabled,
@@ -32,21 +31,6 @@ async fn versioning_suspended(scene: Scene) {
     scene.refuses_uploads_naming("versioned").await;
     scene.apply().await;
     scene.recovers("versioned").await;
-    assert_eq!(scene.reads().1, 0, "reads go on");
-    scene.ends_readable().await;
-}
-
-async fn policy_removed(scene: Scene) {
-    let service = &scene.service;
-    service.s3().await.delete_bucket_policy().bucket(&service.bucket).send().await.unwrap();
-    for claim in ["tls_only", "encryption_enforced", "presigned_bounded"] {
-        scene.is_told_that_it_failed(claim).await;
-    }
-    scene.takes_uploads().await;
-    scene.apply().await;
-    for claim in ["tls_only", "encryption_enforced", "presigned_bounded"] {
-        scene.recovers(claim).await;
-    }
     assert_eq!(scene.reads().1, 0, "reads go on");
     scene.ends_readable().await;
 }
@@ -238,12 +222,12 @@ pub(super) async fn encrypt_by_default_with(service: &Service, algorithm: Server
     s3.put_bucket_encryption().bucket(&service.bucket).server_side_encryption_configuration(all).send().await.unwrap();
 }
 
-async fn policy(service: &Service) -> Value {
+pub(super) async fn policy(service: &Service) -> Value {
     let found = service.s3().await.get_bucket_policy().bucket(&service.bucket).send().await.unwrap();
     serde_json::from_str(found.policy().unwrap()).unwrap()
 }
 
-async fn put_policy(service: &Service, policy: &Value) {
+pub(super) async fn put_policy(service: &Service, policy: &Value) {
     let s3 = service.s3().await;
     s3.put_bucket_policy().bucket(&service.bucket).policy(policy.to_string()).send().await.unwrap();
 }
