@@ -254,7 +254,8 @@ pub async fn posture(clients: &Clients, wanted: &Wanted, spec: &BucketSpec) -> V
     };
     let (key, bucket, named) = tokio::join!(
         observe_key(clients, &this_key),
-        observe_bucket(clients, &spec.bucket, &spec.region, spec.owner.as_deref(), &spec.options),
+        // A dozen reads at once: too much for the stacks of all who wait for this.
+        Box::pin(observe_bucket(clients, &spec.bucket, &spec.region, spec.owner.as_deref(), &spec.options)),
         named,
     );
     let mut findings = match bucket {

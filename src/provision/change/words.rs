@@ -131,7 +131,7 @@ impl fmt::Display for Change {
             Step::BlockPublicAccess => f.write_str("block public access, all four ways")?,
             Step::EnforceOwnership => f.write_str("make the bucket owner own every object (ACLs off)")?,
             Step::EncryptByDefault { .. } => {
-                f.write_str("encrypt by default with SSE-KMS under our key, bucket key on")?
+                f.write_str("encrypt by default with SSE-KMS under our key, bucket key on")?;
             }
             Step::EnableVersioning => f.write_str("enable versioning")?,
             Step::PutBucketPolicy { .. } => f.write_str("put our denials into the bucket policy")?,
@@ -141,7 +141,7 @@ impl fmt::Display for Change {
             Step::SendEvents(_) => f.write_str("send events to EventBridge")?,
             Step::AllowOrigins(_) => f.write_str("let pages of the named origins use presigned URLs (CORS)")?,
             Step::TagBucket { set, takes_over: true, .. } => {
-                write!(f, "take over a bucket that was not strongroom's and holds objects: tag it {}", listed(set))?
+                write!(f, "take over a bucket that was not strongroom's and holds objects: tag it {}", listed(set))?;
             }
             Step::TagBucket { set, .. } => write!(f, "tag the bucket {}", listed(set))?,
         }

@@ -80,10 +80,10 @@ fn plan_new_key(
     bucket: &ObservedBucket,
     mode: Mode,
 ) -> Result<Plan, Unplannable> {
-    if let ObservedBucket::Present(settings) = bucket {
-        if let Observed::Unreadable(reason) = &settings.encryption {
-            return Err(Unplannable::Unreadable(vec![(Setting::DefaultEncryption, reason.clone())]));
-        }
+    if let ObservedBucket::Present(settings) = bucket
+        && let Observed::Unreadable(reason) = &settings.encryption
+    {
+        return Err(Unplannable::Unreadable(vec![(Setting::DefaultEncryption, reason.clone())]));
     }
     let mut planner = Planner::new(want.bucket(), mode);
     if orphan.is_none() {
