@@ -165,6 +165,7 @@ impl Trial<'_> {
             return findings;
         }
         findings.push(canary(self.store).await);
+        findings.extend(self.key_of_the_canary(findings[1].status));
         if let Some(clients) = self.clients {
             let mut tried = provision::probe(clients, self.spec, self.settling).await;
             let seen_to_fail: Vec<ClaimId> = open_probes(self.looked).collect();
@@ -172,6 +173,14 @@ impl Trial<'_> {
             findings.extend(tried);
         }
         findings
+    }
+
+    /// A brought key about which KMS says nothing was used by the canary.
+    fn key_of_the_canary(&self, canary: Status) -> Option<Finding> {
+        let unseen = |f: &&Finding| f.claim == ClaimId::KeyUsable && f.status == Status::NotVerifiable;
+        let looked = self.looked.iter().find(unseen)?;
+        let told = "KMS was not asked; the canary was written and read under it";
+        (self.spec.brought && canary == Status::Passed).then(|| Finding::passed(looked.claim, &*looked.expected, told))
     }
 }
 
@@ -187,7 +196,9 @@ pub(super) fn proof_is_due(posture: &Posture, probes: &[ClaimId]) -> bool {
     let unproven = !proven(ClaimId::BucketOurs) || !proven(ClaimId::Canary) || any_failed(posture, probes);
     let only_trials = posture.verdict().err().is_none_or(|closed| {
         let trials = [ClaimId::BucketOurs, ClaimId::Canary, ClaimId::AnonymousWriteRefused];
-        closed.claims.iter().all(|claim| trials.contains(claim))
+        // The canary tells whether a brought key can be used when KMS does not.
+        let unseen = |claim| claim == ClaimId::KeyUsable && posture.status_of(claim) == Some(Status::NotVerifiable);
+        closed.claims.iter().all(|claim| trials.contains(claim) || unseen(*claim))
     });
     unproven && only_trials
 }

@@ -185,10 +185,10 @@ pub async fn provision_telling(
         Ok(_) | Err(Unplannable::Unreadable(_)) => {}
         Err(refused) => return Err(refused.into()),
     }
-    let key = run.settle_key(&key_spec, &bucket, key).await?;
-    let spec = BucketSpec::new(wanted, key.arn.clone());
+    let (arn, key) = run.settle_key(&key_spec, &bucket, key).await?;
+    let spec = BucketSpec::new(wanted, arn);
     let bucket = run.settle_bucket(&spec).await?;
-    let mut findings = verify::verify(&key_spec, &spec, &ObservedKey::Present(Box::new(key)), &bucket);
+    let mut findings = verify::verify(&key_spec, &spec, &key, &bucket);
     look_as_stranger(clients, &spec, &bucket, &mut findings).await;
     if let KeyWish::Alias(alias) = &wanted.key {
         findings.push(alias::named(alias, &spec.key));
@@ -229,10 +229,10 @@ fn planned(
     mode: Mode,
 ) -> Result<Preview, Unplannable> {
     let Plan { mut changes, mut left_alone } = plan_key(key_spec, key, bucket, mode)?;
-    let arn = match key {
-        ObservedKey::Present(facts) => facts.arn.clone(),
-        ObservedKey::Absent { orphan: Some(arn) } => arn.clone(),
-        ObservedKey::Absent { orphan: None } | ObservedKey::Unreadable(_) => not_yet_made(wanted),
+    let arn = match (key, &wanted.key) {
+        (ObservedKey::Present(facts), _) => facts.arn.clone(),
+        (ObservedKey::Absent { orphan: Some(arn) }, _) | (_, KeyWish::Brought(arn)) => arn.clone(),
+        (ObservedKey::Absent { orphan: None } | ObservedKey::Unreadable(_), _) => not_yet_made(wanted),
     };
     let spec = BucketSpec::new(wanted, arn);
     let plan = plan_bucket(&spec, bucket, mode)?;

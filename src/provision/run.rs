@@ -6,7 +6,7 @@ use super::apply::{Applied, apply_bucket};
 use super::apply_key::KeyRun;
 use super::change::{Change, Step};
 use super::finding::Finding;
-use super::key::{self, KeyFacts, ObservedKey, observe_key};
+use super::key::{self, ObservedKey, observe_key};
 use super::observe::{ObservedBucket, Setting};
 use super::plan::{Unplannable, plan_bucket, plan_key};
 use super::read::{BucketRefused, observe_bucket};
@@ -57,7 +57,7 @@ impl<'a> Run<'a> {
         spec: &KeySpec,
         bucket: &ObservedBucket,
         seen: ObservedKey,
-    ) -> Result<KeyFacts, ProvisionError> {
+    ) -> Result<(KeyArn, ObservedKey), ProvisionError> {
         let mut seen = Some(seen);
         let mut work = KeyRun::new(self.clients, spec, None);
         let mut pauses = self.clients.patience.pauses();
@@ -72,8 +72,10 @@ impl<'a> Run<'a> {
                 facts.mark_unsupported(&self.unsupported);
             }
             let changes = plan_key(spec, &have, bucket, self.mode)?.changes;
-            if let (true, ObservedKey::Present(facts)) = (changes.is_empty(), &have) {
-                return Ok(KeyFacts::clone(facts));
+            match (&have, &spec.wish) {
+                (ObservedKey::Present(facts), _) if changes.is_empty() => return Ok((facts.arn.clone(), have)),
+                (ObservedKey::Unreadable(_), KeyWish::Brought(arn)) => return Ok((arn.clone(), have)),
+                _ => {}
             }
             if let ObservedKey::Present(facts) = have {
                 work.work_on(facts.arn);

@@ -127,6 +127,7 @@ fn key_of_ours(stand_in: &StandIn, spec: &KeySpec, alias: &str) -> [Resource; 2]
 fn secure_bucket(stand_in: &StandIn, spec: &BucketSpec) -> Vec<Resource> {
     let BucketSpec {
         bucket,
+        brought: _,
         tags: bucket_tags,
         policy,
         options,

@@ -16,7 +16,11 @@ use crate::provision::spec::{KEY_DESCRIPTION, KeyArn, KeySpec, KeyWish, Mode, TA
 /// When the key is missing, unusable or not to be looked at: no mode makes a replacement silently.
 pub fn plan_key(want: &KeySpec, have: &ObservedKey, bucket: &ObservedBucket, mode: Mode) -> Result<Plan, Unplannable> {
     match (have, &want.wish) {
-        (ObservedKey::Unreadable(reason), _) => Err(Unplannable::KeyUnreadable { reason: reason.clone() }),
+        // The operator vouches for it, and KMS need not be asked; that it can be used is tried.
+        (ObservedKey::Unreadable(_), KeyWish::Brought(_)) => Ok(Plan::default()),
+        (ObservedKey::Unreadable(reason), KeyWish::Alias(_)) => {
+            Err(Unplannable::KeyUnreadable { reason: reason.clone() })
+        }
         (ObservedKey::Absent { .. }, KeyWish::Brought(arn)) => Err(Unplannable::KeyMissing { arn: arn.clone() }),
         (ObservedKey::Absent { orphan }, KeyWish::Alias(alias)) => {
             refuse_replacement(want, alias, bucket)?;

@@ -137,6 +137,8 @@ pub struct BucketSpec {
     pub profile: Profile,
     /// The key that encrypts every object.
     pub key: KeyArn,
+    /// Whether the operator brought it: KMS need not be asked about it then.
+    pub brought: bool,
     /// The account that must own the bucket, where the back end checks it.
     pub owner: Option<String>,
     /// Bucket policy.
@@ -255,6 +257,7 @@ impl BucketSpec {
             region: wanted.region.clone(),
             back_end: wanted.back_end,
             profile: wanted.profile,
+            brought: matches!(wanted.key, KeyWish::Brought(_)),
             owner: wanted.names_owner.then(|| key.account().to_owned()),
             policy: policy::bucket_policy(wanted, &key),
             options: wanted.options.clone(),

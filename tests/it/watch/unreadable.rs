@@ -72,3 +72,21 @@ async fn look_at_an_s3_that_hangs_ends_and_the_service_goes_on() {
         assert!(std::time::Instant::now() < deadline, "{}", service.log());
     }
 }
+
+#[tokio::test]
+async fn brought_key_needs_no_kms_to_be_asked() {
+    let outside = seaweedfs_with_localstack().await;
+    let made = outside.kms().create_key().description("theirs").send().await.unwrap();
+    let arn = made.key_metadata().unwrap().arn().unwrap().to_owned();
+    let nobody = vec![("STRONGROOM_KMS_ENDPOINT", "http://127.0.0.1:1".to_owned())];
+    let service = Service::start_in(BackEnd::SeaweedFs, &format!("kms_key_arn = '{arn}'"), nobody).await;
+
+    service.published("a/b", "m", b"bytes").await;
+    let usable = fresh(&service, "key_usable").await;
+    assert_eq!(usable["status"], "passed", "{usable}");
+    assert!(usable["observed"].as_str().unwrap().contains("KMS was not asked"), "{usable}");
+    let read = service.get("/v1/models/a/b/versions/1/files/m").await;
+    assert_eq!(read.bytes().await.unwrap(), "bytes");
+    let head = service.s3().await.head_object().bucket(&service.bucket).key("strongroom-claim.json").send().await;
+    assert_eq!(head.unwrap().ssekms_key_id(), Some(arn.as_str()));
+}
