@@ -7,8 +7,10 @@
 mod drafts;
 mod error;
 mod intact;
+mod leases;
 mod listing;
 mod open;
+mod outbox;
 mod overrides;
 mod publishing;
 mod tokens;
@@ -19,6 +21,7 @@ pub use drafts::DraftRow;
 pub use error::Error;
 pub use intact::PinnedObject;
 pub use listing::{FileRow, Page, VersionRow};
+pub use leases::Lease;
 pub use overrides::OverrideRow;
 pub use publishing::{NewObject, NewVersion, Unfinished};
 pub use tokens::TokenRow;

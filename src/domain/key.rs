@@ -32,6 +32,13 @@ pub enum ObjectKey<'a> {
         /// Which version.
         number: VersionNumber,
     },
+    /// `journal/{catalog}/{seq}.json`, with the number in 20 digits, so that keys sort as numbers do.
+    Journal {
+        /// Id of the catalog whose changes it tells.
+        catalog: &'a str,
+        /// Number of the entry.
+        seq: i64,
+    },
     /// `strongroom-claim.json`: which catalog the bucket belongs to.
     Claim,
     /// `probes/{id}`: what the check at start writes and removes.
@@ -47,6 +54,7 @@ impl fmt::Display for ObjectKey<'_> {
             Self::File { model, draft, path } => write!(f, "models/{model}/{draft}/{path}"),
             Self::DraftPrefix { model, draft } => write!(f, "models/{model}/{draft}/"),
             Self::Manifest { model, number } => write!(f, "manifests/{model}/{number}.json"),
+            Self::Journal { catalog, seq } => write!(f, "journal/{catalog}/{seq:020}.json"),
             Self::Claim => f.write_str("strongroom-claim.json"),
             Self::Probe { id } => write!(f, "probes/{id}"),
         }

@@ -4,6 +4,7 @@
 //! module checks a name again. The catalog's rows and the bucket's manifests go through the same doors.
 
 mod digest;
+mod event;
 mod key;
 mod manifest;
 mod metadata;
@@ -11,10 +12,12 @@ mod name;
 mod parts;
 mod path;
 mod reference;
+mod retention;
 mod time;
 mod token;
 
 pub use digest::{InvalidDigest, Sha256Digest};
+pub use event::{Event, JournalEntry};
 pub use key::ObjectKey;
 pub use manifest::{FileEntry, Manifest, ManifestObject, version_digest};
 pub use metadata::{InvalidMetadata, Metadata};
@@ -22,6 +25,7 @@ pub use name::{InvalidName, ModelName, ModelRef, Namespace};
 pub use parts::{MAX_PARTS, MIN_PART_BYTES, OBJECT_TOO_LARGE, growing_part_bytes, max_streamed_bytes, part_bytes_for};
 pub use path::{FilePath, InvalidPath, PathConflict, PathSet};
 pub use reference::{Alias, InvalidRef, VersionNumber, VersionRef};
+pub use retention::Retention;
 pub use time::Timestamp;
 pub use token::{DraftId, UploadToken};
 
@@ -33,6 +37,8 @@ pub enum Integrity {
     Verified,
     /// Each part was proven against a digest; the digest of the whole is the client's word.
     Declared,
+    /// The bytes were read and do not have the digest that the client stated: they are not given out.
+    Wrong,
 }
 
 impl Integrity {
@@ -41,6 +47,7 @@ impl Integrity {
         match self {
             Self::Verified => "verified",
             Self::Declared => "declared",
+            Self::Wrong => "wrong",
         }
     }
 
@@ -49,6 +56,7 @@ impl Integrity {
         match text {
             "verified" => Some(Self::Verified),
             "declared" => Some(Self::Declared),
+            "wrong" => Some(Self::Wrong),
             _ => None,
         }
     }

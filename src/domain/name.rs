@@ -121,7 +121,7 @@ name!(
 );
 
 /// A model, as `{namespace}/{name}`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ModelRef {
     /// Who owns it.
     pub namespace: Namespace,

@@ -394,19 +394,7 @@ async fn uploads_that_need_more_memory_than_there_is_take_turns_and_all_succeed(
 async fn upload_that_a_kill_interrupts_is_gone_after_the_next_start() {
     let service = Service::start(BackEnd::Embedded).await;
     service.published("kept/m", "m.bin", b"acknowledged").await;
-    let chunks = futures::stream::unfold(0, |sent| async move {
-        if sent == 3 {
-            tokio::time::sleep(Duration::from_mins(1)).await;
-        }
-        Some((Ok::<_, std::io::Error>(bytes(sent, 9 * MIB)), sent + 1))
-    });
-    let request = service.request(Method::POST, "/v1/models/a/b/versions?path=m.bin").body(Body::wrap_stream(chunks));
-    let upload = tokio::spawn(request.send());
-    while service.in_bucket().await.uploads.is_empty() {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    let service = service.kill_and_restart().await;
-    upload.abort();
+    let service = service.killed_in_an_upload().await;
 
     let in_bucket = service.in_bucket().await;
     assert_eq!(in_bucket.uploads, Vec::<String>::new());

@@ -7,7 +7,7 @@ use std::time::Duration;
 use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
 use futures::FutureExt as _;
 use reqwest::multipart::Part;
-use reqwest::{Body, Method, StatusCode};
+use reqwest::{Method, StatusCode};
 use strongroom::provision::{self, BucketSpec, Clients, Status};
 
 use super::{ROLE, clients, wanted};
@@ -119,19 +119,7 @@ async fn failed_upload(service: &Service) -> Result<(), String> {
 
 async fn recovery(service: Service) -> Result<(), String> {
     service.published("kept/m", "m.bin", b"acknowledged").await;
-    let chunks = futures::stream::unfold(0, |sent| async move {
-        if sent == 3 {
-            tokio::time::sleep(Duration::from_mins(1)).await;
-        }
-        Some((Ok::<_, std::io::Error>(bytes(sent, 9 * MIB)), sent + 1))
-    });
-    let request = service.request(Method::POST, "/v1/models/a/b/versions?path=m.bin").body(Body::wrap_stream(chunks));
-    let upload = tokio::spawn(request.send());
-    while service.in_bucket().await.uploads.is_empty() {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    let service = service.kill_and_restart().await;
-    upload.abort();
+    let service = service.killed_in_an_upload().await;
     let kept = service.get("/v1/models/kept/m/versions/1/files/m.bin").await.bytes().await.map_err(told)?;
     if kept != "acknowledged" {
         return Err("the published file is not what it was".to_owned());

@@ -147,6 +147,24 @@ impl Service {
         self.restart().await
     }
 
+    /// Ends the service with SIGKILL in the middle of a multipart upload to `a/b`, and starts it again on the same data.
+    pub(crate) async fn killed_in_an_upload(self) -> Self {
+        let chunks = futures::stream::unfold(0, |sent| async move {
+            if sent == 3 {
+                tokio::time::sleep(Duration::from_mins(1)).await;
+            }
+            Some((Ok::<_, std::io::Error>(bytes(sent, 9 << 20)), sent + 1))
+        });
+        let body = reqwest::Body::wrap_stream(chunks);
+        let upload = tokio::spawn(self.request(Method::POST, "/v1/models/a/b/versions?path=m.bin").body(body).send());
+        while self.in_bucket().await.uploads.is_empty() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let restarted = self.kill_and_restart().await;
+        upload.abort();
+        restarted
+    }
+
     /// Ends the service; its data stays for as long as the first value lives.
     pub(crate) fn stop(mut self) -> (TempDir, PathBuf) {
         drop(self.program.take());
