@@ -6,6 +6,7 @@
 mod digest;
 mod event;
 mod key;
+mod ledger;
 mod manifest;
 mod metadata;
 mod name;
@@ -19,6 +20,7 @@ mod token;
 pub use digest::{InvalidDigest, Sha256Digest};
 pub use event::{Event, JournalEntry};
 pub use key::ObjectKey;
+pub use ledger::PartLedger;
 pub use manifest::{FileEntry, Manifest, ManifestObject, version_digest};
 pub use metadata::{InvalidMetadata, Metadata};
 pub use name::{InvalidName, ModelName, ModelRef, Namespace};
@@ -27,7 +29,7 @@ pub use path::{FilePath, InvalidPath, PathConflict, PathSet};
 pub use reference::{Alias, InvalidRef, VersionNumber, VersionRef};
 pub use retention::Retention;
 pub use time::Timestamp;
-pub use token::{DraftId, UploadToken};
+pub use token::{DraftId, UploadId, UploadToken};
 
 /// How far the SHA-256 of a file is known to be that of the stored bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]

@@ -1,15 +1,15 @@
 //! One request, one version.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
-use super::take_in::{TakeIn, Taken};
-use super::{Error, IncomingStream, Registry, StoreError};
+use super::replay::fingerprint;
+use super::take_in::{Destination, TakeIn, Taken};
+use super::{Error, IdempotencyKey, IncomingStream, Registry};
 use crate::access::Caller;
-use crate::catalog::{DraftRow, NewObject, NewVersion, Unfinished, VersionRow};
-use crate::domain::{DraftId, FileEntry, Integrity, ModelRef, ObjectKey, UploadToken, VersionNumber, version_digest};
+use crate::catalog::{DraftRow, NewObject, NewVersion, Once, Unfinished, VersionRow};
+use crate::domain::{FileEntry, Integrity, ModelRef, ObjectKey, VersionNumber, version_digest};
 
 /// Files of one request that are committed at the same time.
 const PARALLEL_COMMITS: usize = 8;
@@ -33,33 +33,39 @@ impl Registry {
     ///
     /// # Errors
     /// [`Error`]; no object, no upload and no row is left then.
-    pub async fn publish(&self, caller: &Caller, model: ModelRef, body: IncomingStream) -> Result<Published, Error> {
+    pub async fn publish(
+        &self,
+        caller: &Caller,
+        model: ModelRef,
+        key: Option<IdempotencyKey>,
+        body: IncomingStream,
+    ) -> Result<Published, Error> {
         self.posture_state().check().map_err(Error::WritesRefused)?;
-        // Before a byte of the body is asked for: who waits costs no more than a connection.
-        let wait = self.limits().memory_wait;
-        let turn = tokio::time::timeout(wait, Arc::clone(&self.turns).acquire_owned()).await;
-        let turn = turn.ok().and_then(Result::ok).ok_or(StoreError::Busy(wait))?;
-        let draft = DraftRow {
-            id: DraftId::generate(),
-            model,
-            vault: self.inner.vault,
-            token: UploadToken::generate(),
-            created_by: caller.principal.clone(),
-        };
+        // Before a byte of the body is asked for.
+        let turn = self.turn().await?;
+        let once = key.map(|key| key.of(caller, "publish", &model));
+        let draft = DraftRow::new(model, self.inner.vault, &caller.principal);
         let registry = self.clone();
         let task = self.tasks.spawn(async move {
             let _turn = turn;
-            registry.publish_draft(draft, body).await
+            registry.publish_draft(draft, once, body).await
         });
         task.await.unwrap_or(Err(Error::Interrupted))
     }
 
-    async fn publish_draft(&self, draft: DraftRow, body: IncomingStream) -> Result<Published, Error> {
+    async fn publish_draft(
+        &self,
+        mut draft: DraftRow,
+        once: Option<Once>,
+        body: IncomingStream,
+    ) -> Result<Published, Error> {
         // Live before the row is there, so that recovery never sees it alone.
-        let live = self.make_live(draft.id);
-        self.catalog().begin_draft(&draft).await?;
+        let live = self.live.begin(draft.id);
+        if let Some(first) = self.catalog().begin_draft(&mut draft, once.as_ref()).await? {
+            return self.replay(&draft.model, &first, "", body).await;
+        }
         let mut take_in = TakeIn::default();
-        let read = take_in.read(self, &draft, body).await;
+        let read = take_in.read(self, &Destination::of(&draft), body).await;
         // A body may take hours: what was safe when it began need not be now.
         let read = read.and_then(|()| self.posture_state().check().map_err(Error::WritesRefused));
         if let Err(error) = read {
@@ -79,7 +85,15 @@ impl Registry {
             .iter()
             .map(|file| FileEntry { path: file.path.clone(), size: file.size, sha256: file.sha256 })
             .collect();
-        let new = NewVersion { draft: draft.clone(), digest: version_digest(&entries), files, metadata };
+        let digest = version_digest(&entries);
+        let new = NewVersion {
+            draft: draft.clone(),
+            digest,
+            files,
+            fingerprint: fingerprint(digest, &metadata, ""),
+            metadata,
+            max_bytes: self.limits().namespace_bytes,
+        };
         let version = match self.catalog().begin_publish(&new).await {
             Ok(version) => version,
             Err(error) => {
@@ -103,6 +117,7 @@ impl Registry {
                 s3_key: stored.key,
                 s3_version_id: stored.version_id,
                 kms_key_arn: stored.kms_key_arn,
+                s3_checksum: stored.checksum,
                 size,
                 sha256,
                 integrity: Integrity::Verified,
@@ -115,7 +130,7 @@ impl Registry {
     }
 
     /// From a number to a visible version; what fails here is finished by the recovery loop.
-    async fn finish(&self, model: &ModelRef, version: &Unfinished) -> Result<Published, Error> {
+    pub(super) async fn finish(&self, model: &ModelRef, version: &Unfinished) -> Result<Published, Error> {
         for attempt in 0..MANIFEST_TRIES {
             match self.roll_forward(version).await {
                 Ok(()) => {

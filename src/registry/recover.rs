@@ -11,7 +11,7 @@ const BATCH: i64 = 500;
 pub struct Recovered {
     /// Versions that were made visible.
     pub published: usize,
-    /// Drafts that were removed with what they brought.
+    /// Drafts and files on their way that were removed with what they brought.
     pub discarded: usize,
 }
 
@@ -34,9 +34,15 @@ impl Registry {
                 }
             }
         }
-        for draft in self.catalog().drafts(BATCH).await? {
-            if !self.is_live(draft.id) {
+        for draft in self.catalog().request_drafts(BATCH).await? {
+            if !self.live.has(draft.id) {
                 self.discard(&draft).await;
+                recovered.discarded += 1;
+            }
+        }
+        for upload in self.catalog().streamed_uploads(BATCH).await? {
+            if !self.live_uploads.has(upload.id) {
+                self.end_upload(&upload).await;
                 recovered.discarded += 1;
             }
         }
