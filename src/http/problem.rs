@@ -197,6 +197,8 @@ fn from_store(error: StoreError) -> ApiError {
              missing, or a policy statement of somebody else that denies it)",
         )
         .caused_by(error),
+        StoreError::PartsMissing { .. } => ApiError::new(StatusCode::CONFLICT, "parts_missing", error.to_string()),
+        StoreError::PartMismatch { .. } => ApiError::new(StatusCode::CONFLICT, "part_mismatch", error.to_string()),
         StoreError::NotFound { .. }
         | StoreError::Exists { .. }
         | StoreError::Unfaithful(_)
