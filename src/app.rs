@@ -3,6 +3,7 @@
 mod aws;
 mod back_end;
 pub mod bucket;
+mod credentials;
 mod data_dir;
 pub mod desired;
 mod intact;

@@ -50,6 +50,7 @@ create table uploads (
     expires_at bigint not null
 );
 create index uploads_by_draft on uploads (draft_id, path);
+create index uploads_by_key on uploads (s3_key);
 create index uploads_by_expiry on uploads (expires_at);
 
 -- `state` is `live`, or `condemned` once nothing refers to it any more: only a live object gets new references, and only

@@ -4,9 +4,9 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
 
 use super::error::stored;
+use super::idempotency::{answer_key, first_answer, take_key};
 use super::listing::{Page, number, text};
 use super::objects::{condemn_unused, model_row};
-use super::idempotency::{answer_key, first_answer, take_key};
 use super::{Catalog, Error, FirstAnswer, Once, Refusal};
 use crate::domain::{DraftId, Metadata, ModelRef, Sha256Digest, Timestamp, UploadToken, VersionNumber};
 
@@ -327,11 +327,7 @@ impl Catalog {
 }
 
 /// Takes the row of a client's draft for a change of its files, which counts as a sign of life.
-pub(super) async fn touch(
-    tx: &mut AnyConnection,
-    id: DraftId,
-    expires_at: Timestamp,
-) -> Result<DraftRow, Error> {
+pub(super) async fn touch(tx: &mut AnyConnection, id: DraftId, expires_at: Timestamp) -> Result<DraftRow, Error> {
     let query = format!(
         "update drafts set revision = revision + 1, expires_at = case when keep = 1 then null else $2 end \
          where id = $1 and kind = 'client' returning {DRAFT_COLUMNS}"

@@ -34,15 +34,14 @@ pub struct FirstAnswer {
 /// [`Refusal::KeyInUse`] while that request is under way.
 pub(super) async fn first_answer(tx: &mut AnyConnection, once: &Once) -> Result<Option<FirstAnswer>, Error> {
     let fail = || Error::during("look an idempotency key up");
-    let row = sqlx::query(
-        "select fingerprint, result from idempotency where principal = $1 and route = $2 and key = $3",
-    )
-    .bind(&once.principal)
-    .bind(&once.route)
-    .bind(&once.key)
-    .fetch_optional(tx)
-    .await
-    .map_err(fail())?;
+    let row =
+        sqlx::query("select fingerprint, result from idempotency where principal = $1 and route = $2 and key = $3")
+            .bind(&once.principal)
+            .bind(&once.route)
+            .bind(&once.key)
+            .fetch_optional(tx)
+            .await
+            .map_err(fail())?;
     let Some(row) = row else { return Ok(None) };
     let fingerprint: Option<String> = row.try_get("fingerprint").map_err(fail())?;
     let result: Option<String> = row.try_get("result").map_err(fail())?;
@@ -56,16 +55,14 @@ pub(super) async fn first_answer(tx: &mut AnyConnection, once: &Once) -> Result<
 
 /// Records a key whose request goes on with this draft.
 pub(super) async fn take_key(tx: &mut AnyConnection, once: &Once, draft: DraftId) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "insert into idempotency (principal, route, key, draft_id, created_at) values ($1, $2, $3, $4, $5)",
-    )
-    .bind(&once.principal)
-    .bind(&once.route)
-    .bind(&once.key)
-    .bind(draft.to_string())
-    .bind(Timestamp::now().millis())
-    .execute(tx)
-    .await?;
+    sqlx::query("insert into idempotency (principal, route, key, draft_id, created_at) values ($1, $2, $3, $4, $5)")
+        .bind(&once.principal)
+        .bind(&once.route)
+        .bind(&once.key)
+        .bind(draft.to_string())
+        .bind(Timestamp::now().millis())
+        .execute(tx)
+        .await?;
     Ok(())
 }
 

@@ -80,8 +80,7 @@ impl Catalog {
         let row = Row { prefix: draft.prefix, digest, metadata, by: &draft.created_by, plain_prefix: true };
         let version = number_version(&mut tx, model, &draft.model, &row, now).await?;
         for file in &new.files {
-            let object =
-                insert_object(&mut tx, model, draft.vault, file, new.max_bytes, now).await.map_err(fail())?;
+            let object = insert_object(&mut tx, model, draft.vault, file, new.max_bytes, now).await.map_err(fail())?;
             let Some(object) = object else { return Err(Refusal::NamespaceFull { max: new.max_bytes }.into()) };
             sqlx::query("insert into version_files (version_id, path, object_id) values ($1, $2, $3)")
                 .bind(version.id)

@@ -10,9 +10,7 @@ use super::error::stored;
 use super::listing::{FileRow, Page, number, text};
 use super::objects::{NewObject, ObjectPlace, condemn_unused, insert_object, model_row, verified_here};
 use super::{Catalog, DraftRow, Error, Refusal};
-use crate::domain::{
-    DraftId, FilePath, PartLedger, PathConflict, Sha256Digest, Timestamp, UploadId, UploadToken,
-};
+use crate::domain::{DraftId, FilePath, PartLedger, PathConflict, Sha256Digest, Timestamp, UploadId, UploadToken};
 
 /// Which way the bytes of an upload take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -169,8 +167,7 @@ impl Catalog {
             .map_err(Error::during("look an upload up"))?;
         let Some(row) = row else { return Err(Refusal::UploadNotFound(upload).into()) };
         let parts = text(&row, "parts")?;
-        let ledger =
-            PartLedger::from_text(&parts).map_err(|_| Error::Corrupt { what: "part ledger", value: parts })?;
+        let ledger = PartLedger::from_text(&parts).map_err(|_| Error::Corrupt { what: "part ledger", value: parts })?;
         Ok((UploadRow::read(&row)?, ledger))
     }
 
@@ -194,8 +191,8 @@ impl Catalog {
             .map_err(fail())?;
         let Some(row) = row else { return Err(Refusal::UploadNotFound(upload).into()) };
         let before = text(&row, "parts")?;
-        let mut ledger =
-            PartLedger::from_text(&before).map_err(|_| Error::Corrupt { what: "part ledger", value: before.clone() })?;
+        let mut ledger = PartLedger::from_text(&before)
+            .map_err(|_| Error::Corrupt { what: "part ledger", value: before.clone() })?;
         for (number, sha256) in parts {
             ledger.record(*number, *sha256);
         }
@@ -246,6 +243,20 @@ impl Catalog {
             .await
             .map_err(Error::during("list uploads"))?;
         rows.iter().map(UploadRow::read).collect()
+    }
+
+    /// S3's ids of the uploads to a key that go on.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn s3_uploads_to(&self, s3_key: &str) -> Result<Vec<String>, Error> {
+        let fail = || Error::during("list uploads");
+        let rows = sqlx::query("select s3_upload_id from uploads where s3_key = $1 and s3_upload_id is not null")
+            .bind(s3_key)
+            .fetch_all(&self.write)
+            .await
+            .map_err(fail())?;
+        rows.iter().map(|row| row.try_get("s3_upload_id").map_err(fail())).collect()
     }
 
     /// An open presigned upload of the same file, to go on with.
@@ -345,12 +356,7 @@ impl Catalog {
     ///
     /// # Errors
     /// [`Refusal::DraftNotFound`], [`Refusal::FileNotFound`], and of the database.
-    pub async fn remove_file(
-        &self,
-        draft: DraftId,
-        path: &FilePath,
-        room: Room,
-    ) -> Result<Option<ObjectPlace>, Error> {
+    pub async fn remove_file(&self, draft: DraftId, path: &FilePath, room: Room) -> Result<Option<ObjectPlace>, Error> {
         let fail = || Error::during("remove a file of a draft");
         let mut tx = self.write.begin_with("begin immediate").await.map_err(fail())?;
         touch(&mut tx, draft, Timestamp::now().plus(room.draft_life)).await?;

@@ -24,7 +24,10 @@ pub use ledger::PartLedger;
 pub use manifest::{FileEntry, Manifest, ManifestObject, version_digest};
 pub use metadata::{InvalidMetadata, Metadata};
 pub use name::{InvalidName, ModelName, ModelRef, Namespace};
-pub use parts::{MAX_PARTS, MIN_PART_BYTES, OBJECT_TOO_LARGE, growing_part_bytes, max_streamed_bytes, part_bytes_for};
+pub use parts::{
+    InvalidPartSize, LARGEST_PART_BYTES, MAX_OBJECT_BYTES, MAX_PARTS, MIN_PART_BYTES, OBJECT_TOO_LARGE, PartPlan,
+    SMALLEST_PART_BYTES, growing_part_bytes, max_streamed_bytes, part_bytes_for,
+};
 pub use path::{FilePath, InvalidPath, PathConflict, PathSet};
 pub use reference::{Alias, InvalidRef, VersionNumber, VersionRef};
 pub use retention::Retention;

@@ -172,9 +172,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Upload {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let found: UploadPath = path(parts, state).await?;
-        let upload = found.upload_id.parse().map_err(|_| {
-            ApiError::new(StatusCode::NOT_FOUND, "upload_not_found", "the draft has no such upload")
-        })?;
+        let upload = found
+            .upload_id
+            .parse()
+            .map_err(|_| ApiError::new(StatusCode::NOT_FOUND, "upload_not_found", "the draft has no such upload"))?;
         Ok(Self { draft: draft(&found.id)?, upload })
     }
 }

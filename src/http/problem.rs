@@ -204,8 +204,6 @@ fn from_refusal(refusal: &Refusal, detail: String) -> ApiError {
 
 fn from_store(error: StoreError) -> ApiError {
     match &error {
-        StoreError::PartsMissing { .. } => ApiError::new(StatusCode::CONFLICT, "parts_missing", error.to_string()),
-        StoreError::PartMismatch { .. } => ApiError::new(StatusCode::CONFLICT, "part_mismatch", error.to_string()),
         StoreError::Busy(_) => {
             unavailable("upload_memory_busy", "too many uploads at once: nothing was kept, try again a little later")
         }
@@ -232,6 +230,8 @@ fn from_store(error: StoreError) -> ApiError {
              missing, or a policy statement of somebody else that denies it)",
         )
         .caused_by(error),
+        StoreError::PartsMissing { .. } => ApiError::new(StatusCode::CONFLICT, "parts_missing", error.to_string()),
+        StoreError::PartMismatch { .. } => ApiError::new(StatusCode::CONFLICT, "part_mismatch", error.to_string()),
         StoreError::NotFound { .. }
         | StoreError::Exists { .. }
         | StoreError::Unfaithful(_)

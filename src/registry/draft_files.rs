@@ -47,8 +47,7 @@ impl Registry {
     }
 
     async fn stored(&self, draft: &DraftRow, upload: &UploadRow, body: IncomingStream) -> Result<FileRow, Error> {
-        let destination =
-            Destination { model: &draft.model, prefix: draft.prefix, token: &upload.token, create_only: false };
+        let destination = Destination { model: &draft.model, prefix: draft.prefix, token: &upload.token };
         let mut take_in = TakeIn::default();
         let read = take_in.read(self, &destination, body).await;
         let read = read.and_then(|()| self.posture_state().check().map_err(Error::WritesRefused));
@@ -57,7 +56,7 @@ impl Registry {
             return Err(error);
         }
         let Some(taken) = take_in.taken.pop() else { return Err(Error::NoFiles) };
-        let stored = taken.pending.commit().await?;
+        let stored = taken.pending.commit_over().await?;
         let object = NewObject {
             path: taken.path,
             s3_key: stored.key,
@@ -116,7 +115,9 @@ impl Registry {
     /// Removes what an upload through the service left, and its row; what cannot be removed now is left to recovery.
     pub(super) async fn end_upload(&self, upload: &UploadRow) {
         let ended = async {
-            self.store().remove_carrying(&upload.s3_key, &upload.token).await?;
+            // An upload of the same file straight to S3 may be under way beside it.
+            let spare = self.catalog().s3_uploads_to(&upload.s3_key).await?;
+            self.store().remove_carrying(&upload.s3_key, &upload.token, &spare).await?;
             self.catalog().forget_upload(upload.id).await?;
             Ok::<_, Error>(())
         };

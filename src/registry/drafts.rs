@@ -125,10 +125,15 @@ impl Registry {
             (a, b) => a.clone().or_else(|| b.clone()),
         };
         let within = |path: &FilePath| end.as_ref().is_none_or(|end| path <= end);
-        let arriving = uploads.items.into_iter().filter(|upload| within(&upload.path)).map(|upload| async move {
-            let parts = self.parts_there(&upload).await?;
-            Ok::<_, Error>((upload.path.clone(), DraftFile::Arriving { upload, parts }))
-        });
+        let arriving: Vec<_> = uploads
+            .items
+            .into_iter()
+            .filter(|upload| within(&upload.path))
+            .map(|upload| async move {
+                let parts = self.parts_there(&upload).await?;
+                Ok::<_, Error>((upload.path.clone(), DraftFile::Arriving { upload, parts }))
+            })
+            .collect();
         let mut items: Vec<(FilePath, DraftFile)> =
             stream::iter(arriving).buffered(PARALLEL_LISTS).try_collect().await?;
         let files = complete.items.into_iter().filter(|file| within(&file.path));

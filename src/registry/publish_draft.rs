@@ -57,12 +57,7 @@ impl Registry {
         }
     }
 
-    async fn freeze(
-        &self,
-        mut draft: DraftRow,
-        by: String,
-        metadata: Option<Metadata>,
-    ) -> Result<Unfinished, Error> {
+    async fn freeze(&self, mut draft: DraftRow, by: String, metadata: Option<Metadata>) -> Result<Unfinished, Error> {
         for _ in 1..TRIES {
             let digest = version_digest(&self.entries(draft.id).await?);
             let metadata = metadata.clone().unwrap_or_else(|| draft.metadata.clone());
@@ -81,7 +76,8 @@ impl Registry {
         // A draft has at most `max_files` files, so this ends.
         loop {
             let page = self.catalog().draft_files(draft, after.as_ref(), PAGE).await?;
-            let entry = |file: crate::catalog::FileRow| FileEntry { path: file.path, size: file.size, sha256: file.sha256 };
+            let entry =
+                |file: crate::catalog::FileRow| FileEntry { path: file.path, size: file.size, sha256: file.sha256 };
             entries.extend(page.items.into_iter().map(entry));
             after = page.next;
             if after.is_none() {

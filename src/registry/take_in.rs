@@ -43,18 +43,17 @@ pub(super) struct Taken {
 }
 
 /// Where the files of a request go, and the mark that their objects carry.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Destination<'a> {
     pub(super) model: &'a ModelRef,
     pub(super) prefix: DraftId,
     pub(super) token: &'a UploadToken,
-    /// Whether no key is written twice: a file that is replaced in a draft has an earlier version under its key.
-    pub(super) create_only: bool,
 }
 
 impl<'a> Destination<'a> {
     /// The prefix of a draft of one request.
     pub(super) fn of(draft: &'a DraftRow) -> Self {
-        Self { model: &draft.model, prefix: draft.prefix, token: &draft.token, create_only: true }
+        Self { model: &draft.model, prefix: draft.prefix, token: &draft.token }
     }
 }
 
@@ -174,7 +173,7 @@ impl TakeIn {
             return Err(Error::FileTooLarge { path, max: limits.file_bytes });
         }
         let key = ObjectKey::File { model: to.model, draft: &to.prefix, path: &path }.to_string();
-        let intake = registry.store().intake(key, to.token.clone(), to.create_only, size)?;
+        let intake = registry.store().intake(key, to.token.clone(), size)?;
         self.current = Some(Current { path, declared, intake });
         Ok(())
     }

@@ -7,9 +7,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use super::{Error, Registry, StoreError};
 use crate::access::Caller;
 use crate::catalog::{DraftRow, Elsewhere, FileRow, NewObject, Refusal, UploadKind, UploadRow};
-use crate::domain::{
-    DraftId, FilePath, Integrity, PartPlan, PathSet, Sha256Digest, UploadId,
-};
+use crate::domain::{DraftId, FilePath, Integrity, PartPlan, PathSet, Sha256Digest, UploadId};
 use crate::store::{CopySource, ListedPart, PartToSign, PresignedParts, Seat, UploadToComplete};
 
 /// An unfinished upload ends before the bucket's lifecycle rule would abort it, which is after 7 days.
@@ -104,7 +102,9 @@ impl Registry {
             outcomes[at] = Some(Declared::Upload { upload, plan: planned[at].1 });
         }
         // S3 is asked when all rows are there: what it begins then is always somebody's.
-        stream::iter(outcomes.into_iter().flatten())
+        let begun: Vec<_> = outcomes
+            .into_iter()
+            .flatten()
             .map(|outcome| async move {
                 match outcome {
                     Declared::Upload { upload, plan } if upload.s3_upload_id.is_none() => {
@@ -113,9 +113,8 @@ impl Registry {
                     other => Ok(other),
                 }
             })
-            .buffered(PARALLEL_BEGINS)
-            .try_collect()
-            .await
+            .collect();
+        stream::iter(begun).buffered(PARALLEL_BEGINS).try_collect().await
     }
 
     /// Signs URLs for parts of an upload, now; each binds the part's length and digest.
@@ -146,10 +145,8 @@ impl Registry {
         self.catalog().record_parts(draft, upload.id, &digests).await?;
         let limits = self.limits();
         let life = life.unwrap_or(limits.download_url_life).min(limits.max_download_url_life);
-        let to_sign: Vec<_> = parts
-            .iter()
-            .map(|part| PartToSign { number: part.number, size: part.size, sha256: part.sha256 })
-            .collect();
+        let to_sign: Vec<_> =
+            parts.iter().map(|part| PartToSign { number: part.number, size: part.size, sha256: part.sha256 }).collect();
         let signed = self.store().presign_parts(seat, &upload.s3_key, s3_upload_id, &to_sign, life).await?;
         signed.ok_or(Error::UrlsUnreachable)
     }
@@ -396,8 +393,7 @@ fn plan_of(upload: &UploadRow) -> Result<PartPlan, Error> {
     let (Some(size), Some(part_size)) = (upload.size, upload.part_size) else {
         return Err(Error::Refused(Refusal::UploadNotFound(upload.id)));
     };
-    PartPlan::for_size(size, Some(part_size))
-        .map_err(|problem| Error::PartSize { path: upload.path.clone(), problem })
+    PartPlan::for_size(size, Some(part_size)).map_err(|problem| Error::PartSize { path: upload.path.clone(), problem })
 }
 
 fn begun(upload: &UploadRow) -> Result<&str, Error> {

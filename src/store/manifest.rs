@@ -22,7 +22,7 @@ impl Store {
         let json = Bytes::from(json);
         // The token follows from the draft: a second try after a crash recognises the first one's object.
         let token = UploadToken::from_stored(Sha256Digest::of(manifest.draft.as_bytes()).to_string());
-        match self.put(&key, &token, json.clone(), Sha256Digest::of(&json), "application/json").await {
+        match self.put(&key, &token, json.clone(), Sha256Digest::of(&json), "application/json", true).await {
             Ok(_) => Ok(()),
             Err(Error::Exists { .. }) => {
                 let there = self.read_small(&key, MAX_BYTES).await?;

@@ -196,7 +196,9 @@ pub(crate) async fn begin_draft(
         None | Some(Value::Null) => None,
         Some(Value::String(text)) => Some(text),
         Some(Value::Number(number)) => Some(number.to_string()),
-        Some(_) => return Err(ApiError::bad_request("invalid_ref", "`base` is a number or a text that names a version")),
+        Some(_) => {
+            return Err(ApiError::bad_request("invalid_ref", "`base` is a number or a text that names a version"));
+        }
     };
     let base = base.map(|text| text.parse()).transpose();
     let wish = DraftWish {

@@ -296,9 +296,7 @@ pub(crate) async fn part_urls(
 ) -> Result<([(HeaderName, HeaderValue); 1], Answer<PartUrlsView>), ApiError> {
     batch(&request.parts, "parts")?;
     let life: Option<Duration> = life(request.expires_in)?;
-    let wish = |part: WantedPart| {
-        Ok(PartWish { number: part.part, size: part.size, sha256: sha256(&part.sha256)? })
-    };
+    let wish = |part: WantedPart| Ok(PartWish { number: part.part, size: part.size, sha256: sha256(&part.sha256)? });
     let parts = request.parts.into_iter().map(wish).collect::<Result<Vec<_>, ApiError>>()?;
     let signed = registry.part_urls(&caller, draft, upload, &parts, life, seat).await?;
     let view = PartUrlsView {
