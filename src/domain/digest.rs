@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::digest::{Context, SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
@@ -51,6 +51,34 @@ impl Sha256Digest {
     pub fn from_base64(text: &str) -> Result<Self, InvalidDigest> {
         let bytes = STANDARD.decode(text).map_err(|_| InvalidDigest)?;
         bytes.try_into().map(Self).map_err(|_| InvalidDigest)
+    }
+}
+
+/// SHA-256 over bytes that come piece by piece.
+#[derive(Clone)]
+pub struct Sha256Hasher(Context);
+
+impl Default for Sha256Hasher {
+    fn default() -> Self {
+        Self(Context::new(&SHA256))
+    }
+}
+
+impl Sha256Hasher {
+    /// Takes the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The digest of everything that was taken.
+    pub fn finish(self) -> Sha256Digest {
+        Sha256Digest::from_hash(self.0.finish().as_ref())
+    }
+}
+
+impl fmt::Debug for Sha256Hasher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SHA-256 in progress")
     }
 }
 

@@ -17,7 +17,7 @@ mod retention;
 mod time;
 mod token;
 
-pub use digest::{InvalidDigest, Sha256Digest};
+pub use digest::{InvalidDigest, Sha256Digest, Sha256Hasher};
 pub use event::{Event, JournalEntry};
 pub use key::ObjectKey;
 pub use ledger::PartLedger;

@@ -1,12 +1,10 @@
 //! Requests that are sent again with the same Idempotency-Key.
 
-use aws_lc_rs::digest::{Context, SHA256};
-
 use super::take_in::Pace;
 use super::{Error, Incoming, IncomingStream, InputError, Published, Registry};
 use crate::access::Caller;
 use crate::catalog::{FirstAnswer, Once, Refusal};
-use crate::domain::{FileEntry, FilePath, Metadata, ModelRef, Sha256Digest, version_digest};
+use crate::domain::{FileEntry, FilePath, Metadata, ModelRef, Sha256Digest, Sha256Hasher, version_digest};
 
 /// A key that a client chose for one creating call, so that sending it again does nothing twice: 1 to 255 bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,12 +47,8 @@ impl Registry {
     async fn only_hashed(&self, mut body: IncomingStream) -> Result<(Vec<FileEntry>, Metadata), Error> {
         let mut pace = Pace::default();
         let (mut files, mut metadata) = (Vec::new(), Metadata::default());
-        let mut current: Option<(FilePath, Context, u64)> = None;
-        let end = |(path, hash, size): (FilePath, Context, u64)| FileEntry {
-            path,
-            size,
-            sha256: Sha256Digest::from_hash(hash.finish().as_ref()),
-        };
+        let mut current: Option<(FilePath, Sha256Hasher, u64)> = None;
+        let end = |(path, hash, size): (FilePath, Sha256Hasher, u64)| FileEntry { path, size, sha256: hash.finish() };
         while let Some(incoming) = pace.next(self.limits(), &mut body).await? {
             match incoming {
                 Incoming::Metadata(said) => metadata = said,
@@ -66,7 +60,7 @@ impl Registry {
                     if files.len() >= self.limits().files {
                         return Err(Error::TooManyFiles { max: self.limits().files });
                     }
-                    current = Some((path, Context::new(&SHA256), 0));
+                    current = Some((path, Sha256Hasher::default(), 0));
                 }
                 Incoming::Chunk(bytes) => {
                     let Some((_, hash, size)) = &mut current else {

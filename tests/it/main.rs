@@ -4,6 +4,7 @@
 
 mod bucket;
 mod door;
+mod drafts;
 mod embedded_clients;
 mod export;
 mod house;
