@@ -94,11 +94,11 @@ impl Store {
 
     async fn copy_in_ranges(&self, from: CopySource<'_>, key: &str, token: &UploadToken) -> Result<Stored, Error> {
         let id = self.begin_upload(key, token).await?;
-        let copies = ranges(from.size).map(|(number, range)| self.copy_range(from, key, &id, number, range));
         // After a failure no further range is begun, and those under way are awaited: what comes after an abort stays.
         let failed = AtomicBool::new(false);
-        let mut copies =
-            stream::iter(copies).take_while(|_| std::future::ready(!failed.load(Ordering::Relaxed))).buffered(PARALLEL);
+        let wanted = ranges(from.size).take_while(|_| !failed.load(Ordering::Relaxed));
+        let copies = wanted.map(|(number, range)| self.copy_range(from, key, &id, number, range));
+        let mut copies = stream::iter(copies).buffered(PARALLEL);
         let (mut parts, mut failure) = (Vec::new(), None);
         while let Some(copied) = copies.next().await {
             match copied {

@@ -12,6 +12,7 @@ mod live_aws;
 mod memory;
 mod openapi;
 mod outside;
+mod parts;
 mod policy_rows;
 mod provision;
 mod provision_role;
