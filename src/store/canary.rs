@@ -11,8 +11,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 use ulid::Ulid;
 
-use super::multipart::{Multipart, SentPart};
-use super::{Error, Store};
+use super::{Error, PartToSign, Store, Stored, UploadToComplete};
 use crate::domain::{ObjectKey, Sha256Digest, UploadToken};
 
 /// How long each request of the canary may take.
@@ -82,15 +81,15 @@ impl Store {
         let key = ObjectKey::Probe { id: &id }.to_string();
         let bytes = format!("canary {id}").into_bytes();
         let token = UploadToken::generate();
-        let multipart =
-            Multipart::create(self, &key, &token).await.map_err(CanaryError::at("begin a multipart upload"))?;
-        let stored = match self.canary_part(&multipart, &bytes).await {
-            Ok(part) => {
-                let completed = multipart.with(part).complete(self, bytes.len() as u64, true).await;
-                completed.map_err(CanaryError::at("complete a multipart upload"))?
-            }
+        let begun = self.begin_upload(&key, &token).await;
+        let upload_id = begun.map_err(CanaryError::at("begin a multipart upload"))?;
+        let stored = match self.canary_upload(&key, &upload_id, &token, &bytes).await {
+            Ok(stored) => stored,
             Err(error) => {
-                multipart.abort(self).await;
+                if let Err(error) = self.abort_upload(&key, &upload_id).await {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(error, "the canary's upload stays until it expires: it could not be aborted");
+                }
                 return Err(error);
             }
         };
@@ -108,18 +107,34 @@ impl Store {
         read.map(|()| leftover)
     }
 
-    async fn canary_part(&self, multipart: &Multipart, bytes: &[u8]) -> Result<SentPart, CanaryError> {
+    /// One part by presigned URL, completed from our own record, as clients of drafts do it.
+    async fn canary_upload(
+        &self,
+        key: &str,
+        upload_id: &str,
+        token: &UploadToken,
+        bytes: &[u8],
+    ) -> Result<Stored, CanaryError> {
+        let size = bytes.len() as u64;
+        let part = PartToSign { number: 1, size, sha256: Sha256Digest::of(bytes) };
+        self.canary_part(key, upload_id, part, bytes).await?;
+        let listed = self.list_parts(key, upload_id).await.map_err(CanaryError::at("list the parts of an upload"))?;
+        let (parts, listed) = (&[part], listed.as_slice());
+        let upload = UploadToComplete { key, upload_id, token, size, parts, listed, create_only: true };
+        self.complete_upload(&upload).await.map_err(CanaryError::at("complete a multipart upload"))
+    }
+
+    async fn canary_part(&self, key: &str, upload_id: &str, part: PartToSign, bytes: &[u8]) -> Result<(), CanaryError> {
         const STEP: &str = "write a part";
-        let sha256 = Sha256Digest::of(bytes);
         let request = self
             .s3()
             .upload_part()
             .bucket(self.bucket())
-            .key(multipart.key())
-            .upload_id(multipart.id())
+            .key(key)
+            .upload_id(upload_id)
             .part_number(1)
-            .content_length(bytes.len() as i64)
-            .checksum_sha256(sha256.to_base64())
+            .content_length(part.size as i64)
+            .checksum_sha256(part.sha256.to_base64())
             .presigned(signing(STEP)?)
             .await
             .map_err(Error::during("presign"))
@@ -135,8 +150,7 @@ impl Store {
                         disagree: STRONGROOM_POLICY_PROFILE=default_ok is the form for that";
             return Err(CanaryError::Presigned { step: STEP, status: answer.status, hint });
         }
-        let etag = answer.etag.ok_or(CanaryError::Bytes)?;
-        Ok(SentPart::new(1, etag, sha256))
+        Ok(())
     }
 
     async fn canary_reads(&self, key: &str, version_id: &str, bytes: &[u8]) -> Result<(), CanaryError> {
@@ -188,10 +202,10 @@ impl Store {
         let exchange = async {
             let response = self.inner.direct.call(request).await.map_err(|error| unavailable(error.into()))?;
             let header = |name| response.headers().get(name).map(str::to_owned);
-            let (status, etag, date) = (response.status().as_u16(), header("etag"), header("date"));
+            let (status, date) = (response.status().as_u16(), header("date"));
             let body = ByteStream::new(response.into_body()).collect().await;
             let body = body.map_err(|error| unavailable(error.into()))?.to_vec();
-            Ok(Answer { status, etag, date, body })
+            Ok(Answer { status, date, body })
         };
         tokio::time::timeout(REQUEST, exchange).await.map_err(|_| unavailable("no answer in time".into()))?
     }
@@ -199,7 +213,6 @@ impl Store {
 
 struct Answer {
     status: u16,
-    etag: Option<String>,
     date: Option<String>,
     body: Vec<u8>,
 }

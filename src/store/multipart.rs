@@ -194,14 +194,6 @@ impl Multipart {
         }
     }
 
-    pub(super) fn key(&self) -> &str {
-        &self.key
-    }
-
-    pub(super) fn id(&self) -> &str {
-        &self.id
-    }
-
     /// Where the object will be, and the mark it carries.
     pub(super) fn destination(&self) -> (&str, &UploadToken) {
         (&self.key, &self.token)
@@ -209,12 +201,6 @@ impl Multipart {
 
     pub(super) fn record(&mut self, part: SentPart) {
         self.parts.insert(part.number, part);
-    }
-
-    /// With this part.
-    pub(super) fn with(mut self, part: SentPart) -> Self {
-        self.record(part);
-        self
     }
 
     /// Makes an object of it; when that fails nothing is left of the upload.

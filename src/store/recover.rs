@@ -9,16 +9,22 @@ const MAX_PAGES: usize = 10_000;
 impl Store {
     /// The versions of exactly this key that carry the token, newest first; each is ours, whatever the answer said.
     pub(super) async fn find(&self, key: &str, token: &UploadToken) -> Result<Vec<String>, Error> {
-        let mut ours = Vec::new();
-        for listed in self.versions_below(key).await? {
-            if listed.key != key || listed.is_marker {
-                continue;
+        let (mut ours, mut next) = (Vec::new(), None);
+        for _ in 0..MAX_PAGES {
+            let page = self.list_versions(key, next.as_ref()).await?;
+            // Keys come in the order of their bytes: after this one only longer ones.
+            let only_this = page.versions.iter().all(|listed| listed.key == key);
+            for listed in page.versions.into_iter().filter(|listed| listed.key == key && !listed.is_marker) {
+                match self.head_version(key, &listed.version_id).await {
+                    Ok(head) if head.token.as_ref() == Some(token) => ours.push(listed.version_id),
+                    // One that has gone since it was listed is nobody's.
+                    Ok(_) | Err(Error::NotFound { .. }) => {}
+                    Err(error) => return Err(error),
+                }
             }
-            match self.head_version(key, &listed.version_id).await {
-                Ok(head) if head.token.as_ref() == Some(token) => ours.push(listed.version_id),
-                // One that has gone since it was listed is nobody's.
-                Ok(_) | Err(Error::NotFound { .. }) => {}
-                Err(error) => return Err(error),
+            next = page.next.filter(|_| only_this);
+            if next.is_none() {
+                break;
             }
         }
         Ok(ours)

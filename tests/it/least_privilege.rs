@@ -23,7 +23,7 @@ const SECRET: &str = "a-long-secret";
 const ROLE: &str = "arn:aws:iam::000000000000:role/serve";
 
 /// What does not work without an action.
-const BREAKS: [(&str, Scenario); 24] = [
+const BREAKS: [(&str, Scenario); 25] = [
     ("s3:ListBucket", Scenario::FirstStart),
     ("s3:ListBucketVersions", Scenario::RecoveryAfterKill),
     ("s3:ListBucketMultipartUploads", Scenario::RecoveryAfterKill),
@@ -41,6 +41,7 @@ const BREAKS: [(&str, Scenario); 24] = [
     ("s3:GetObject", Scenario::FirstStart),
     ("s3:GetObjectVersion", Scenario::FirstStart),
     ("s3:PutObject", Scenario::FirstStart),
+    ("s3:ListMultipartUploadParts", Scenario::FirstStart),
     ("s3:AbortMultipartUpload", Scenario::FailedUpload),
     ("kms:GenerateDataKey", Scenario::FirstStart),
     ("kms:Decrypt", Scenario::FirstStart),

@@ -13,6 +13,7 @@ mod live_aws;
 mod memory;
 mod openapi;
 mod outside;
+mod parts;
 mod policy_rows;
 mod provision;
 mod provision_role;

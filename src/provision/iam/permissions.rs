@@ -84,7 +84,7 @@ const fn when(when: When, action: &'static str, on: Target, why: &'static str) -
 ///
 /// No `s3:DeleteObjectVersion`: a role that takes uploads from the network must not be able to destroy what is
 /// published. What only a deletion can mend is left to the sweeper's role.
-pub const RUNTIME: [Permission; 24] = [
+pub const RUNTIME: [Permission; 25] = [
     always("s3:ListBucket", Target::Bucket, "tell a missing bucket or object from a forbidden one"),
     always(
         "s3:ListBucketVersions",
@@ -106,6 +106,7 @@ pub const RUNTIME: [Permission; 24] = [
     always("s3:GetObject", Target::Objects, "read the claim, also in the watch, and a manifest that is there already"),
     always("s3:GetObjectVersion", Target::Objects, "give files out, through the service and by presigned URL"),
     always("s3:PutObject", Target::Objects, "take files in; write manifests and the claim"),
+    always("s3:ListMultipartUploadParts", Target::Objects, "complete an upload whose parts went straight to S3"),
     always("s3:AbortMultipartUpload", Target::Objects, "leave nothing of an upload that failed"),
     always("kms:GenerateDataKey", Target::KeyThroughS3, "encrypt"),
     always("kms:Decrypt", Target::KeyThroughS3, "decrypt; also to write the parts of a multipart upload"),

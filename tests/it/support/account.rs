@@ -15,7 +15,7 @@ pub(crate) struct Account {
     /// Of its administrator.
     pub(crate) clients: Clients,
     endpoint: String,
-    _server: EmbeddedAws,
+    server: EmbeddedAws,
     _dir: TempDir,
 }
 
@@ -31,7 +31,13 @@ impl Account {
         let endpoint = format!("http://{}", server.addr());
         let pair = server.credentials();
         let clients = clients(&endpoint, pair.access_key(), pair.secret_key());
-        Self { clients, endpoint, _server: server, _dir: dir }
+        Self { clients, endpoint, server, _dir: dir }
+    }
+
+    /// Those of its administrator.
+    pub(crate) fn credentials(&self) -> Credentials {
+        let pair = self.server.credentials();
+        Credentials::new(pair.access_key(), pair.secret_key(), None, None, "test")
     }
 
     /// Clients of one of the further identities.

@@ -40,7 +40,7 @@ const OF_BUCKET: [(&str, &str); 15] = [
 ];
 
 impl Asked {
-    pub(super) fn of(request: &Parts) -> Self {
+    pub(crate) fn of(request: &Parts) -> Self {
         let header = |name: &str| request.headers.get(name).and_then(|value| value.to_str().ok());
         let (operation, protocol) = match header("x-amz-target") {
             Some(target) => (target.rsplit('.').next().unwrap_or(target).to_owned(), Protocol::Kms),
