@@ -20,6 +20,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use self::back_end::BackEnd;
@@ -90,6 +91,7 @@ pub struct Service {
     catalog: Catalog,
     back_end: BackEnd,
     stop: CancellationToken,
+    journal: JoinHandle<()>,
     data_dir: DataDir,
 }
 
@@ -143,7 +145,7 @@ impl Service {
             every: config.watch,
             state: watch::State::default(),
         };
-        maintenance::spawn(registry.clone(), watch, looker, stop.clone());
+        let journal = maintenance::spawn(registry.clone(), watch, looker, stop.clone());
         Ok(Self {
             address,
             outputs: secured.outputs,
@@ -155,6 +157,7 @@ impl Service {
             catalog,
             back_end,
             stop,
+            journal,
             data_dir,
         })
     }
@@ -184,6 +187,7 @@ impl Service {
         if tokio::time::timeout(GRACE, self.registry.drain()).await.is_err() {
             tracing::warn!("uploads did not end in time; the next start removes what they left");
         }
+        maintenance::end_journal(&self.registry, self.journal).await;
         self.catalog.close().await;
         self.back_end.stop().await;
         drop(self.data_dir);

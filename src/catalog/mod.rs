@@ -4,6 +4,7 @@
 //! milliseconds, and constraint names that mean something. SQLite has one writer connection, which begins every
 //! transaction as a writer, and a pool of readers. No call to S3 happens while a transaction is open.
 
+mod aliases;
 mod drafts;
 mod error;
 mod intact;
@@ -17,11 +18,12 @@ mod tokens;
 mod vaults;
 mod versions;
 
+pub use aliases::{AliasMove, AliasOutcome, AliasRow, MAX_ALIASES, Standing};
 pub use drafts::DraftRow;
 pub use error::Error;
 pub use intact::PinnedObject;
-pub use listing::{FileRow, Page, VersionRow};
 pub use leases::Lease;
+pub use listing::{FileRow, Page, VersionRow};
 pub use overrides::OverrideRow;
 pub use publishing::{NewObject, NewVersion, Unfinished};
 pub use tokens::TokenRow;

@@ -44,6 +44,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
     tags(
         (name = "versions", description = "Immutable, numbered sets of files of a model"),
         (name = "files", description = "The bytes of a version"),
+        (name = "aliases", description = "Movable names of versions"),
         (name = "access", description = "Who is calling"),
         (name = "operations", description = "For operators and load balancers"),
     )
@@ -82,6 +83,9 @@ fn route_list() -> OpenApiRouter<Registry> {
         .routes(routes!(v1::versions::get_version))
         .routes(routes!(v1::files::list_files))
         .routes(routes!(v1::urls::download_urls))
+        .routes(routes!(v1::aliases::list_aliases))
+        .routes(routes!(v1::aliases::set_alias, v1::aliases::get_alias, v1::aliases::remove_alias))
+        .routes(routes!(v1::aliases::alias_history))
         .routes(routes!(v1::operations::outputs))
         .routes(routes!(v1::operations::whoami))
         .routes(routes!(v1::posture::posture))

@@ -4,8 +4,10 @@
 //! a client's place is a [`Seat`]. Bytes are in S3 and checked before a row refers to them, and no
 //! call to S3 happens inside a transaction.
 
+mod aliases;
 mod download;
 mod error;
+mod journal;
 mod outputs;
 mod overrides;
 mod posture;
@@ -16,11 +18,12 @@ mod urls;
 mod versions;
 
 // The protocols see rows, places and failures through here, and name neither the catalog nor the store.
-pub use crate::catalog::{Error as CatalogError, FileRow, VersionRow};
+pub use crate::catalog::{AliasMove, AliasRow, Error as CatalogError, FileRow, VersionRow};
 pub use crate::provision::{ClaimId, Effect, Gauges, InvalidOverride, Override, Report, Status};
 pub use crate::store::{Error as StoreError, Seat};
 pub use download::{Download, Wanted, content_disposition};
 pub use error::{Error, InputError};
+pub use journal::JournalLag;
 pub use overrides::{overrides_in_force, record_override, refresh_overrides};
 pub use posture::Readiness;
 pub use publish::Published;
@@ -31,7 +34,7 @@ pub use urls::FileUrl;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::task::TaskTracker;
 
 use crate::access::{self, Caller};
@@ -50,6 +53,8 @@ pub struct Registry {
     tasks: TaskTracker,
     /// Turns of uploads to have their bodies read.
     turns: Arc<Semaphore>,
+    /// Rung when the journal has something to write.
+    journal: Arc<Notify>,
 }
 
 /// What a [`Registry`] is made of.
@@ -80,7 +85,8 @@ impl Registry {
     /// A registry of these parts.
     pub fn new(parts: Parts) -> Self {
         let turns = Arc::new(Semaphore::new(parts.limits.uploads));
-        Self { inner: Arc::new(parts), live: Arc::default(), tasks: TaskTracker::new(), turns }
+        let (live, journal) = (Arc::default(), Arc::default());
+        Self { inner: Arc::new(parts), live, tasks: TaskTracker::new(), turns, journal }
     }
 
     /// The caller who presents this token; none when it is not valid.

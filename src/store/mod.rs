@@ -9,6 +9,7 @@ mod claim;
 mod encryption;
 mod error;
 mod intake;
+mod journal;
 mod listing;
 mod look;
 mod manifest;

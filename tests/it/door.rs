@@ -13,6 +13,7 @@ fn routes(document: &Value) -> Vec<(Method, String)> {
             .replace("{ns}", "ns")
             .replace("{name}", "model")
             .replace("{ref}", "1")
+            .replace("{alias}", "production")
             .replace("{path}", "dir/file.bin")
             .replace("{claim}", "versioned");
         assert!(!filled.contains('{'), "a parameter that this test does not know: {path}");

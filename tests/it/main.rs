@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod aliases;
 mod bucket;
 mod door;
 mod embedded_clients;

@@ -1,5 +1,6 @@
 //! Version 1 of the API.
 
+pub(super) mod aliases;
 pub(super) mod files;
 pub(super) mod operations;
 pub(super) mod posture;
