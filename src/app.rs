@@ -8,6 +8,7 @@ pub mod desired;
 mod intact;
 mod look;
 mod maintenance;
+pub mod rebuild;
 mod secure;
 mod watch;
 
@@ -53,6 +54,9 @@ pub enum StartError {
     /// The catalog.
     #[error("the catalog cannot be used")]
     Catalog(#[from] catalog::Error),
+    /// A rebuild was not through.
+    #[error("the catalog is half rebuilt: run `strongroom rebuild` again, it begins anew")]
+    HalfRebuilt,
     /// The first token.
     #[error(transparent)]
     Bootstrap(#[from] BootstrapError),
@@ -109,6 +113,9 @@ impl Service {
         let address = listener.local_addr().map_err(StartError::Serve)?;
         let back_end = BackEnd::start(config, &data_dir).await?;
         let catalog = Catalog::open(&config.catalog_url()).await?;
+        if catalog.is_half_rebuilt().await? {
+            return Err(StartError::HalfRebuilt);
+        }
         let budget = MemoryBudget::new(config.limits.upload_memory, config.limits.memory_wait);
         let secured = secure::secure(config, &back_end, &catalog, budget).await?;
         let vault = {

@@ -14,6 +14,8 @@ mod open;
 mod outbox;
 mod overrides;
 mod publishing;
+mod rebuild;
+mod replay;
 mod tokens;
 mod vaults;
 mod versions;
@@ -26,6 +28,7 @@ pub use leases::Lease;
 pub use listing::{FileRow, Page, VersionRow};
 pub use overrides::OverrideRow;
 pub use publishing::{NewObject, NewVersion, Unfinished};
+pub use rebuild::{Extent, FoundVersion, Gap};
 pub use tokens::TokenRow;
 
 use sqlx::AnyPool;

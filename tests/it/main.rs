@@ -17,6 +17,7 @@ mod policy_rows;
 mod provision;
 mod provision_role;
 mod reads;
+mod rebuild;
 mod start;
 mod support;
 mod uploads;
