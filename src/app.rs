@@ -9,6 +9,7 @@ pub mod desired;
 mod intact;
 mod look;
 mod maintenance;
+pub mod rebuild;
 mod secure;
 mod watch;
 
@@ -21,6 +22,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use self::back_end::BackEnd;
@@ -53,6 +55,9 @@ pub enum StartError {
     /// The catalog.
     #[error("the catalog cannot be used")]
     Catalog(#[from] catalog::Error),
+    /// A rebuild was not through.
+    #[error("the catalog is half rebuilt: run `strongroom rebuild` again, it begins anew")]
+    HalfRebuilt,
     /// The first token.
     #[error(transparent)]
     Bootstrap(#[from] BootstrapError),
@@ -91,6 +96,7 @@ pub struct Service {
     catalog: Catalog,
     back_end: BackEnd,
     stop: CancellationToken,
+    journal: JoinHandle<()>,
     data_dir: DataDir,
 }
 
@@ -108,6 +114,9 @@ impl Service {
         let address = listener.local_addr().map_err(StartError::Serve)?;
         let back_end = BackEnd::start(config, &data_dir).await?;
         let catalog = Catalog::open(&config.catalog_url()).await?;
+        if catalog.is_half_rebuilt().await? {
+            return Err(StartError::HalfRebuilt);
+        }
         let budget = MemoryBudget::new(config.limits.upload_memory, config.limits.memory_wait);
         let secured = secure::secure(config, &back_end, &catalog, budget).await?;
         let vault = {
@@ -144,7 +153,7 @@ impl Service {
             every: config.watch,
             state: watch::State::default(),
         };
-        maintenance::spawn(registry.clone(), watch, looker, stop.clone());
+        let journal = maintenance::spawn(registry.clone(), watch, looker, stop.clone());
         Ok(Self {
             address,
             outputs: secured.outputs,
@@ -156,6 +165,7 @@ impl Service {
             catalog,
             back_end,
             stop,
+            journal,
             data_dir,
         })
     }
@@ -185,6 +195,7 @@ impl Service {
         if tokio::time::timeout(GRACE, self.registry.drain()).await.is_err() {
             tracing::warn!("uploads did not end in time; the next start removes what they left");
         }
+        maintenance::end_journal(&self.registry, self.journal).await;
         self.catalog.close().await;
         self.back_end.stop().await;
         drop(self.data_dir);

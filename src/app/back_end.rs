@@ -134,6 +134,15 @@ impl BackEnd {
         }
     }
 
+    /// For a command that has the data directory to itself for as long as it runs: no server is reached.
+    pub(super) async fn alone(config: &Config) -> Result<Self, BackEndError> {
+        match &config.storage {
+            // Nobody else is told of the endpoint, so that any port will do.
+            Storage::Embedded { .. } => Self::start_embedded(config, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await,
+            Storage::S3 { .. } => Self::elsewhere(config).await,
+        }
+    }
+
     async fn start_embedded(config: &Config, listen: SocketAddr) -> Result<Self, BackEndError> {
         let mut settings = embedded_aws::Config::new(DataDir::embedded(&config.data_dir));
         EMBEDDED_REGION.clone_into(&mut settings.region);

@@ -4,6 +4,7 @@
 //! milliseconds, and constraint names that mean something. SQLite has one writer connection, which begins every
 //! transaction as a writer, and a pool of readers. No call to S3 happens while a transaction is open.
 
+mod aliases;
 mod drafts;
 mod error;
 mod idempotency;
@@ -15,12 +16,15 @@ mod open;
 mod outbox;
 mod overrides;
 mod publishing;
+mod rebuild;
 mod refusal;
+mod replay;
 mod tokens;
 mod uploads;
 mod vaults;
 mod versions;
 
+pub use aliases::{AliasMove, AliasOutcome, AliasRow, MAX_ALIASES, Standing};
 pub use drafts::DraftRow;
 pub use error::Error;
 pub use idempotency::{FirstAnswer, Once};
@@ -30,6 +34,7 @@ pub use listing::{FileRow, Page, VersionRow};
 pub use objects::{Elsewhere, NewObject, ObjectPlace};
 pub use overrides::OverrideRow;
 pub use publishing::{DraftToPublish, NewVersion, Unfinished};
+pub use rebuild::{Extent, FoundVersion, Gap};
 pub use refusal::Refusal;
 pub use tokens::TokenRow;
 pub use uploads::{Placed, Room, UploadKind, UploadRow};

@@ -37,13 +37,15 @@ impl Catalog {
         rows.iter().map(entry).collect()
     }
 
-    /// Forgets changes up to this number, which the journal has.
+    /// Forgets the change with this number, which the journal has.
+    ///
+    /// Only this one: where writers run side by side, a lower number may be committed later.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn journalled(&self, up_to: i64) -> Result<(), Error> {
-        sqlx::query("delete from outbox where seq <= $1")
-            .bind(up_to)
+    pub async fn journalled(&self, seq: i64) -> Result<(), Error> {
+        sqlx::query("delete from outbox where seq = $1")
+            .bind(seq)
             .execute(&self.write)
             .await
             .map_err(Error::during("clear the outbox"))?;

@@ -203,7 +203,8 @@ impl Catalog {
         let fail = || Error::during("read a version for its manifest");
         let row = sqlx::query(
             "select n.name as namespace, m.name as model, v.number, v.draft_id, v.digest, v.metadata, v.created_at, \
-             v.created_by from versions v join models m on m.id = v.model_id \
+             v.created_by, v.description, v.plain_prefix, m.created_at as model_created_at, \
+             n.created_at as namespace_created_at from versions v join models m on m.id = v.model_id \
              join namespaces n on n.id = m.namespace_id where v.id = $1",
         )
         .bind(version)
@@ -213,6 +214,7 @@ impl Catalog {
         let text = |column| row.try_get::<String, _>(column).map_err(fail());
         let number: i64 = row.try_get("number").map_err(fail())?;
         let metadata = text("metadata")?;
+        let time = |column| row.try_get(column).map(Timestamp::from_millis).map_err(fail());
         Ok(Manifest {
             schema: 1,
             draft: text("draft_id")?,
@@ -225,6 +227,10 @@ impl Catalog {
             created_by: text("created_by")?,
             metadata: Metadata::from_json(metadata.as_bytes())
                 .map_err(|_| Error::Corrupt { what: "metadata", value: metadata.clone() })?,
+            description: text("description")?,
+            plain_prefix: row.try_get::<i64, _>("plain_prefix").map_err(fail())? != 0,
+            model_created_at: Some(time("model_created_at")?),
+            namespace_created_at: Some(time("namespace_created_at")?),
             files: self.manifest_objects(version).await?,
         })
     }
@@ -232,7 +238,8 @@ impl Catalog {
     async fn manifest_objects(&self, version: i64) -> Result<Vec<ManifestObject>, Error> {
         let fail = || Error::during("read the files of a version");
         let rows = sqlx::query(
-            "select f.path, o.s3_key, o.s3_version_id, o.kms_key_arn, o.size, o.sha256, o.integrity \
+            "select f.path, o.s3_key, o.s3_version_id, o.kms_key_arn, o.size, o.sha256, o.integrity, \
+             o.s3_checksum \
              from version_files f join objects o on o.id = f.object_id where f.version_id = $1 order by f.path",
         )
         .bind(version)
@@ -254,6 +261,7 @@ impl Catalog {
                 kms_key_arn: text("kms_key_arn")?,
                 integrity: Integrity::parse(&integrity)
                     .ok_or(Error::Corrupt { what: "integrity", value: integrity })?,
+                checksum: Some(text("s3_checksum")?).filter(|checksum| !checksum.is_empty()),
             })
         };
         rows.iter().map(object).collect()

@@ -2,7 +2,7 @@
 
 use super::listing::{FileRow, Page, VersionRow};
 use super::{Catalog, Error};
-use crate::domain::{FilePath, ModelRef, Sha256Digest, VersionNumber};
+use crate::domain::{Alias, FilePath, ModelRef, Sha256Digest, VersionNumber};
 
 /// The columns of a [`VersionRow`].
 macro_rules! version_select {
@@ -71,6 +71,23 @@ impl Catalog {
             .fetch_optional(&self.read)
             .await
             .map_err(Error::during("look a version up"))?;
+        row.as_ref().map(VersionRow::read).transpose()
+    }
+
+    /// The published version that an alias names.
+    ///
+    /// # Errors
+    /// As [`Self::versions`].
+    pub async fn version_by_alias(&self, model: &ModelRef, alias: &Alias) -> Result<Option<VersionRow>, Error> {
+        let row = sqlx::query(version_select!(
+            "and v.number = (select a.number from aliases a where a.model_id = m.id and a.name = $3)"
+        ))
+        .bind(model.namespace.folded())
+        .bind(model.name.folded())
+        .bind(alias.as_str())
+        .fetch_optional(&self.read)
+        .await
+        .map_err(Error::during("look a version up"))?;
         row.as_ref().map(VersionRow::read).transpose()
     }
 

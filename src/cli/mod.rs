@@ -4,6 +4,7 @@ mod bucket;
 mod check_config;
 mod embedded;
 mod openapi;
+mod rebuild;
 mod serve;
 
 use std::error::Error as StdError;
@@ -32,6 +33,8 @@ enum Command {
     Bucket(bucket::Bucket),
     /// Run the embedded S3 and KMS alone, for repairs with other clients when the service does not start.
     Embedded(Settings),
+    /// Make the catalog anew from the bucket alone, into an empty database; exit 1 when anything was lost.
+    Rebuild(rebuild::Rebuild),
     /// Check the configuration, and say everything that is wrong with it.
     CheckConfig(Settings),
     /// Print the OpenAPI document.
@@ -82,6 +85,7 @@ pub fn run() -> ExitCode {
         Command::Serve(serve) => serve.run().map(done),
         Command::Bucket(bucket) => bucket.run(),
         Command::Embedded(settings) => embedded::run(&settings).map(done),
+        Command::Rebuild(rebuild) => rebuild.run(),
         Command::CheckConfig(settings) => check_config::run(&settings).map(done),
         Command::Openapi => openapi::run().map(done),
     };

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{FilePath, Integrity, Metadata, ModelName, Namespace, Sha256Digest, Timestamp, VersionNumber};
+use super::{FilePath, Integrity, Metadata, ModelName, ModelRef, Namespace, Sha256Digest, Timestamp, VersionNumber};
 
 /// One file of a version: what its digest is made of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,8 +40,11 @@ pub struct ManifestObject {
     pub version_id: String,
     /// Full ARN of the KMS key that S3 said it used.
     pub kms_key_arn: String,
-    /// How far the digest is proven.
+    /// How far the digest was proven when the version was published.
     pub integrity: Integrity,
+    /// What S3 computed: base64 SHA-256, or its composite form `…-N`; none where it said nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checksum: Option<String>,
 }
 
 /// The S3 object that describes a version: enough to rebuild its catalog rows from the bucket alone.
@@ -65,8 +68,37 @@ pub struct Manifest {
     pub created_by: String,
     /// What the publisher said of it.
     pub metadata: Metadata,
+    /// What the publisher said of it in words.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// All its files lie under one prefix, and nothing else does.
+    #[serde(default = "by_default")]
+    pub plain_prefix: bool,
+    /// When the model had its first version, which may be purged by now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_created_at: Option<Timestamp>,
+    /// When the namespace had its first model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace_created_at: Option<Timestamp>,
     /// Sorted by path bytes.
     pub files: Vec<ManifestObject>,
+}
+
+/// Versions of releases that did not say so have a plain prefix.
+const fn by_default() -> bool {
+    true
+}
+
+impl Manifest {
+    /// Whether both describe the same publication; what a later check found out about the bytes makes no other one.
+    pub fn is_of_the_same_version(&self, other: &Self) -> bool {
+        self.draft == other.draft && self.number == other.number && self.digest == other.digest
+    }
+
+    /// The model.
+    pub fn model_ref(&self) -> ModelRef {
+        ModelRef { namespace: self.namespace.clone(), name: self.model.clone() }
+    }
 }
 
 #[cfg(test)]
@@ -75,6 +107,24 @@ mod tests {
 
     fn file(path: &str, bytes: &[u8]) -> FileEntry {
         FileEntry { path: path.parse().unwrap(), size: bytes.len() as u64, sha256: Sha256Digest::of(bytes) }
+    }
+
+    #[test]
+    fn manifest_of_an_older_release_is_read_with_defaults() {
+        let json = serde_json::json!({
+            "schema": 1, "draft": "01ARZ3NDEKTSV4RRFFQ69G5FAV", "namespace": "a", "model": "b", "number": 1,
+            "digest": Sha256Digest::of(b"").to_string(), "created_at": "2026-01-01T00:00:00Z", "created_by": "x",
+            "metadata": {"x": 1.0, "large": 9_007_199_254_740_993_u64},
+            "files": [{
+                "path": "m", "size": 1, "sha256": Sha256Digest::of(b"1").to_string(), "key": "k", "version_id": "v",
+                "kms_key_arn": "arn", "integrity": "verified",
+            }],
+        });
+        let manifest: Manifest = serde_json::from_value(json).unwrap();
+        assert!(manifest.plain_prefix && manifest.description.is_empty() && manifest.files[0].checksum.is_none());
+        let again = serde_json::to_vec(&manifest).unwrap();
+        assert_eq!(serde_json::from_slice::<Manifest>(&again).unwrap(), manifest);
+        assert!(String::from_utf8(again).unwrap().contains(r#"{"large":9007199254740993,"x":1.0}"#));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Every value that came from outside is parsed once, here, into a type that states its rule; nothing below this
 //! module checks a name again. The catalog's rows and the bucket's manifests go through the same doors.
 
+mod alias_change;
 mod digest;
 mod event;
 mod key;
@@ -17,6 +18,7 @@ mod retention;
 mod time;
 mod token;
 
+pub use alias_change::{AliasChange, Expected, InvalidReason};
 pub use digest::{InvalidDigest, Sha256Digest, Sha256Hasher};
 pub use event::{Event, JournalEntry};
 pub use key::ObjectKey;

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use utoipa::IntoParams;
 
 use super::problem::ApiError;
-use crate::domain::{DraftId, FilePath, ModelRef, UploadId, VersionRef};
+use crate::domain::{Alias, DraftId, FilePath, ModelRef, UploadId, VersionRef};
 use crate::registry::{IdempotencyKey, Seat};
 
 /// `{ns}` and `{name}` of a path.
@@ -31,6 +31,14 @@ struct VersionPath {
     ns: String,
     name: String,
     r#ref: String,
+}
+
+/// `{ns}`, `{name}` and `{alias}` of a path.
+#[derive(Debug, Deserialize)]
+struct AliasPath {
+    ns: String,
+    name: String,
+    alias: String,
 }
 
 /// `{ns}`, `{name}`, `{ref}` and the rest of a path.
@@ -91,6 +99,13 @@ pub(super) struct Version {
     pub(super) version: VersionRef,
 }
 
+/// An alias that a path names.
+#[derive(Debug)]
+pub(super) struct NamedAlias {
+    pub(super) model: ModelRef,
+    pub(super) alias: Alias,
+}
+
 /// A file that a path names.
 #[derive(Debug)]
 pub(super) struct File {
@@ -130,6 +145,16 @@ impl<S: Send + Sync> FromRequestParts<S> for Version {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let found: VersionPath = path(parts, state).await?;
         Ok(Self { model: model(&found.ns, &found.name)?, version: version(&found.r#ref)? })
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for NamedAlias {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let found: AliasPath = path(parts, state).await?;
+        let alias = found.alias.parse().map_err(|error| ApiError::bad_request("invalid_alias", error))?;
+        Ok(Self { model: model(&found.ns, &found.name)?, alias })
     }
 }
 

@@ -1,4 +1,4 @@
-//! Numbers for Prometheus, made from the posture at each scrape: they cannot differ from it.
+//! Numbers for Prometheus, made from the posture and the catalog at each scrape: they cannot differ from them.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use prometheus_client::registry::Registry as Metrics;
 
 use super::auth::Authenticated;
 use super::problem::Problem;
-use crate::registry::{Effect, Gauges, Registry, Status};
+use crate::registry::{Effect, Gauges, JournalLag, Registry, Status};
 
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -44,10 +44,14 @@ pub(super) async fn metrics(
     State(registry): State<Registry>,
     Authenticated(caller): Authenticated,
 ) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, CONTENT_TYPE)], exposition(&registry.gauges(&caller)))
+    (
+        [(header::CONTENT_TYPE, CONTENT_TYPE)],
+        exposition(&registry.gauges(&caller), registry.journal_lag(&caller).await.ok()),
+    )
 }
 
-fn exposition(gauges: &Gauges) -> String {
+/// A lag that the catalog does not tell is left out: none would look like no lag.
+fn exposition(gauges: &Gauges, journal: Option<JournalLag>) -> String {
     let (held, unverified) = (Family::<ClaimLabels, Gauge>::default(), Family::<ClaimLabels, Gauge>::default());
     for (claim, status) in &gauges.claims {
         let effect = match claim.effect() {
@@ -78,6 +82,12 @@ fn exposition(gauges: &Gauges) -> String {
     metrics.register("posture_overrides", "Overrides of claims in force", overrides);
     let refused = ConstGauge::new(i64::from(gauges.writes_refused));
     metrics.register("writes_refused", "Whether new bytes are refused because the bucket is not proven safe", refused);
+    if let Some(JournalLag { entries, age }) = journal {
+        let help = "Changes that the journal in the bucket does not have yet";
+        metrics.register("journal_lag_entries", help, ConstGauge::new(entries));
+        let help = "How long the oldest change has waited for the journal: what a rebuild would lose";
+        metrics.register("journal_lag_seconds", help, ConstGauge::new(age.as_secs_f64()));
+    }
     metrics.register("build", "The running release", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
     let mut text = String::new();
     // Writing into a String cannot fail.
@@ -105,7 +115,8 @@ mod tests {
             writes_refused: true,
             overrides: 1,
         };
-        let text = exposition(&gauges);
+        let lag = JournalLag { entries: 3, age: Duration::from_millis(1_500) };
+        let text = exposition(&gauges, Some(lag));
         for line in [
             r#"strongroom_posture_claim{claim="versioned",effect="blocking"} 0"#,
             r#"strongroom_posture_claim{claim="tagged",effect="degrading"} 1"#,
@@ -116,6 +127,8 @@ mod tests {
             "strongroom_posture_look_duration_seconds 0.25",
             "strongroom_posture_overrides 1",
             "strongroom_writes_refused 1",
+            "strongroom_journal_lag_entries 3",
+            "strongroom_journal_lag_seconds 1.5",
             concat!(r#"strongroom_build_info{version=""#, env!("CARGO_PKG_VERSION"), r#""} 1"#),
         ] {
             assert!(text.lines().any(|found| found == line), "{line} in\n{text}");

@@ -142,6 +142,13 @@ impl From<Error> for ApiError {
         match error {
             Error::ModelNotFound(_) => Self::new(StatusCode::NOT_FOUND, "model_not_found", detail),
             Error::VersionNotFound { .. } => Self::new(StatusCode::NOT_FOUND, "version_not_found", detail),
+            Error::ModelDeleted { .. } => Self::new(StatusCode::GONE, "model_deleted", detail),
+            Error::VersionDeleted { .. } => Self::new(StatusCode::GONE, "version_deleted", detail),
+            Error::VersionQuarantined { .. } => Self::new(StatusCode::CONFLICT, "version_quarantined", detail),
+            Error::AliasNotFound { .. } => Self::new(StatusCode::NOT_FOUND, "alias_not_found", detail),
+            Error::AliasChanged { .. } => Self::new(StatusCode::PRECONDITION_FAILED, "alias_changed", detail),
+            Error::TooManyAliases { .. } => Self::new(StatusCode::CONFLICT, "too_many_aliases", detail),
+            Error::Reason(_) => Self::new(StatusCode::BAD_REQUEST, "invalid_reason", detail),
             Error::FileNotFound(_) => Self::new(StatusCode::NOT_FOUND, "file_not_found", detail),
             Error::Refused(refusal) => from_refusal(&refusal, detail),
             Error::PartSize { .. } => Self::new(StatusCode::BAD_REQUEST, "invalid_part_size", detail),

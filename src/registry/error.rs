@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use crate::catalog::Refusal;
-use crate::domain::{FilePath, InvalidMetadata, InvalidPartSize, ModelRef, PathConflict, Sha256Digest, VersionRef};
+use crate::domain::{
+    Alias, FilePath, InvalidMetadata, InvalidPartSize, InvalidReason, ModelRef, PathConflict, Sha256Digest, Timestamp,
+    VersionNumber, VersionRef,
+};
 use crate::provision::{ClaimId, GateClosed, InvalidOverride};
 use crate::{catalog, store};
 
@@ -21,6 +24,59 @@ pub enum Error {
         /// What was asked for.
         version: VersionRef,
     },
+    /// The model is in the trash.
+    #[error("the model `{model}` is deleted: it can be restored{}", until_text(.until.as_ref()))]
+    ModelDeleted {
+        /// The model.
+        model: ModelRef,
+        /// Until then at least.
+        until: Option<Timestamp>,
+    },
+    /// The version is in the trash, or on its way out of it.
+    #[error("version {version} of `{model}` is deleted{}", restore_text(.until.as_ref()))]
+    VersionDeleted {
+        /// The model.
+        model: ModelRef,
+        /// What was asked for.
+        version: VersionRef,
+        /// Until when it can be restored; none when it cannot any more.
+        until: Option<Timestamp>,
+    },
+    /// The bytes of the version are not given out.
+    #[error("version {version} of `{model}` is in quarantine: {reason}")]
+    VersionQuarantined {
+        /// The model.
+        model: ModelRef,
+        /// What was asked for.
+        version: VersionRef,
+        /// Why.
+        reason: String,
+    },
+    /// The model has no such alias.
+    #[error("the model `{model}` has no alias `{alias}`")]
+    AliasNotFound {
+        /// The model.
+        model: ModelRef,
+        /// What was asked for.
+        alias: Alias,
+    },
+    /// The alias is not where the caller believed it to be.
+    #[error("the alias `{alias}` {}, which is not what was expected: look, and decide anew", now_text(*.now))]
+    AliasChanged {
+        /// The alias.
+        alias: Alias,
+        /// Where it is now.
+        now: Option<VersionNumber>,
+    },
+    /// The model has as many aliases as it may have.
+    #[error("a model has at most {max} aliases: remove one first")]
+    TooManyAliases {
+        /// The limit.
+        max: i64,
+    },
+    /// A reason that is none.
+    #[error(transparent)]
+    Reason(InvalidReason),
     /// The version has no such file.
     #[error("the version has no file `{0}`")]
     FileNotFound(FilePath),
@@ -134,6 +190,21 @@ pub enum InputError {
     /// The body does not have the form that it should have.
     #[error("{0}")]
     Malformed(String),
+}
+
+fn until_text(until: Option<&Timestamp>) -> String {
+    until.map(|until| format!(" until {until}")).unwrap_or_default()
+}
+
+fn restore_text(until: Option<&Timestamp>) -> String {
+    match until {
+        Some(until) => format!(": it can be restored until {until}"),
+        None => " and is being removed for good".to_owned(),
+    }
+}
+
+fn now_text(now: Option<VersionNumber>) -> String {
+    now.map_or_else(|| "does not exist".to_owned(), |now| format!("is at version {now}"))
 }
 
 impl From<store::Error> for Error {

@@ -4,16 +4,19 @@
 //! a client's place is a [`Seat`]. Bytes are in S3 and checked before a row refers to them, and no
 //! call to S3 happens inside a transaction.
 
+mod aliases;
 mod download;
 mod draft_files;
 mod drafts;
 mod error;
+mod journal;
 mod live;
 mod outputs;
 mod overrides;
 mod posture;
 mod publish;
 mod publish_draft;
+mod rebuild;
 mod recover;
 mod removal;
 mod replay;
@@ -23,15 +26,19 @@ mod urls;
 mod versions;
 
 // The protocols see rows, places and failures through here, and name neither the catalog nor the store.
-pub use crate::catalog::{DraftRow, Error as CatalogError, FileRow, Refusal, UploadRow, VersionRow};
+pub use crate::catalog::{
+    AliasMove, AliasRow, DraftRow, Error as CatalogError, FileRow, Refusal, UploadRow, VersionRow,
+};
 pub use crate::provision::{ClaimId, Effect, Gauges, InvalidOverride, Override, Report, Status};
 pub use crate::store::{Error as StoreError, ListedPart, PresignedPart, PresignedParts, Seat};
 pub use download::{Download, Wanted, content_disposition};
 pub use drafts::{DraftFile, DraftState, DraftWish};
 pub use error::{Error, InputError};
+pub use journal::JournalLag;
 pub use overrides::{overrides_in_force, record_override, refresh_overrides};
 pub use posture::Readiness;
 pub use publish::Published;
+pub use rebuild::{Loss, LossKind, RebuildError, Rebuilt, rebuild};
 pub use recover::Recovered;
 pub use replay::IdempotencyKey;
 pub use take_in::{Incoming, IncomingStream};
@@ -40,7 +47,7 @@ pub use urls::FileUrl;
 
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::task::TaskTracker;
 
 use crate::access::{self, Caller};
@@ -63,6 +70,8 @@ pub struct Registry {
     tasks: TaskTracker,
     /// Turns of uploads to have their bodies read.
     turns: Arc<Semaphore>,
+    /// Rung when the journal has something to write.
+    journal: Arc<Notify>,
 }
 
 /// What a [`Registry`] is made of.
@@ -92,6 +101,7 @@ impl Registry {
             live_uploads: Live::default(),
             tasks: TaskTracker::new(),
             turns,
+            journal: Arc::default(),
         }
     }
 

@@ -33,8 +33,7 @@ impl Registry {
             VersionRef::Number(number) => self.catalog().version_by_number(model, *number).await?,
             VersionRef::Latest => self.catalog().versions(model, None, 1).await?.items.pop(),
             VersionRef::Digest(digest) => self.catalog().version_by_digest(model, *digest).await?,
-            // No version has an alias: there is no verb that gives one.
-            VersionRef::Alias(_) => None,
+            VersionRef::Alias(alias) => self.catalog().version_by_alias(model, alias).await?,
         };
         match found {
             Some(version) => Ok(version),

@@ -7,7 +7,7 @@ use super::{Error, Store};
 use crate::domain::{Manifest, ModelRef, ObjectKey, Sha256Digest, UploadToken};
 
 /// Largest manifest: 100,000 files of the longest path take about 130 MB, ordinary ones a few hundred KB.
-const MAX_BYTES: u64 = 256 * 1024 * 1024;
+pub(super) const MAX_BYTES: u64 = 256 * 1024 * 1024;
 
 impl Store {
     /// Writes the manifest of a version, create-only; one that is there must be the same.
@@ -17,7 +17,8 @@ impl Store {
     pub async fn put_manifest(&self, manifest: &Manifest) -> Result<(), Error> {
         let model = ModelRef { namespace: manifest.namespace.clone(), name: manifest.model.clone() };
         let key = ObjectKey::Manifest { model: &model, number: manifest.number }.to_string();
-        let json = serde_json_canonicalizer::to_vec(manifest)
+        // Not the canonical form: it would turn a 1.0 of the metadata into a 1, and round large integers.
+        let json = serde_json::to_vec(manifest)
             .map_err(|error| Error::Unexpected { operation: "write a manifest", source: error.into() })?;
         let json = Bytes::from(json);
         // The token follows from the draft: a second try after a crash recognises the first one's object.
@@ -26,7 +27,8 @@ impl Store {
             Ok(_) => Ok(()),
             Err(Error::Exists { .. }) => {
                 let there = self.read_small(&key, MAX_BYTES).await?;
-                let is_ours = serde_json::from_slice::<Manifest>(&there).is_ok_and(|there| there == *manifest);
+                let is_ours = serde_json::from_slice::<Manifest>(&there)
+                    .is_ok_and(|there| there.is_of_the_same_version(manifest));
                 if is_ours { Ok(()) } else { Err(Error::Unfaithful("another manifest has the version's name")) }
             }
             Err(error) => Err(error),

@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod aliases;
 mod bucket;
 mod door;
 mod drafts;
@@ -18,6 +19,7 @@ mod policy_rows;
 mod provision;
 mod provision_role;
 mod reads;
+mod rebuild;
 mod start;
 mod support;
 mod uploads;

@@ -56,7 +56,7 @@ impl From<FileRow> for FileView {
     params(
         ("ns" = String, Path, description = "Namespace"),
         ("name" = String, Path, description = "Model name"),
-        ("ref" = String, Path, description = "Number, `latest` or `sha256:<digest>`"),
+        ("ref" = String, Path, description = "Number, alias, `latest` or `sha256:<digest>`"),
         PageQuery,
     ),
     responses(
@@ -113,7 +113,7 @@ pub(crate) enum Via {
     params(
         ("ns" = String, Path, description = "Namespace"),
         ("name" = String, Path, description = "Model name"),
-        ("ref" = String, Path, description = "Number, `latest` or `sha256:<digest>`"),
+        ("ref" = String, Path, description = "Number, alias, `latest` or `sha256:<digest>`"),
         ("path" = String, Path, description = "Path of the file; its slashes stand as they are"),
         DownloadQuery,
     ),
@@ -192,7 +192,7 @@ pub(crate) async fn download(
     params(
         ("ns" = String, Path, description = "Namespace"),
         ("name" = String, Path, description = "Model name"),
-        ("ref" = String, Path, description = "Number, `latest` or `sha256:<digest>`"),
+        ("ref" = String, Path, description = "Number, alias, `latest` or `sha256:<digest>`"),
         ("path" = String, Path, description = "Path of the file; its slashes stand as they are"),
         DownloadQuery,
     ),

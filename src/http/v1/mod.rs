@@ -1,5 +1,6 @@
 //! Version 1 of the API.
 
+pub(super) mod aliases;
 pub(super) mod draft_files;
 pub(super) mod drafts;
 pub(super) mod files;

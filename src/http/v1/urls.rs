@@ -88,7 +88,7 @@ impl From<FileUrl> for UrlView {
     params(
         ("ns" = String, Path, description = "Namespace"),
         ("name" = String, Path, description = "Model name"),
-        ("ref" = String, Path, description = "Number, `latest` or `sha256:<digest>`"),
+        ("ref" = String, Path, description = "Number, alias, `latest` or `sha256:<digest>`"),
     ),
     request_body = UrlsRequest,
     responses(

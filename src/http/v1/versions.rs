@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::files::FileView;
 use crate::access::Caller;
-use crate::domain::Integrity;
+use crate::domain::{Alias, Integrity};
 use crate::http::auth::Authenticated;
 use crate::http::extract::{Model, Query, Version};
 use crate::http::page::{PageQuery, PageView, cursor};
@@ -38,6 +38,8 @@ pub(crate) struct VersionSummary {
     /// What the publisher said of it.
     #[schema(value_type = Object)]
     metadata: Map<String, Value>,
+    /// Names of the aliases that name it, sorted.
+    aliases: Vec<String>,
     /// RFC 3339, UTC.
     #[schema(format = "date-time")]
     created_at: String,
@@ -61,7 +63,7 @@ pub(crate) struct VersionView {
 }
 
 impl VersionSummary {
-    fn new(registry: &Registry, version: &VersionRow) -> Self {
+    fn new(registry: &Registry, version: &VersionRow, aliases: Vec<Alias>) -> Self {
         Self {
             number: version.number.get(),
             digest: format!("sha256:{}", version.digest),
@@ -70,6 +72,7 @@ impl VersionSummary {
             file_count: version.file_count,
             total_size: version.total_size,
             metadata: version.metadata.as_map().clone(),
+            aliases: aliases.into_iter().map(String::from).collect(),
             created_at: version.created_at.to_string(),
             created_by: version.created_by.clone(),
             s3_uri: registry.s3_uri(version),
@@ -80,8 +83,10 @@ impl VersionSummary {
 impl VersionView {
     pub(super) async fn new(registry: &Registry, caller: &Caller, version: VersionRow) -> Result<Self, ApiError> {
         let files = registry.files(caller, &version, None, FIRST_FILES).await?;
+        let mut aliases = registry.aliases_of(caller, std::slice::from_ref(&version)).await?;
+        let aliases = aliases.remove(&version.id).unwrap_or_default();
         Ok(Self {
-            summary: VersionSummary::new(registry, &version),
+            summary: VersionSummary::new(registry, &version, aliases),
             namespace: version.model.namespace.into(),
             name: version.model.name.into(),
             files: files.items.into_iter().map(FileView::from).collect(),
@@ -114,10 +119,10 @@ pub(crate) async fn list_versions(
     Query(page): Query<PageQuery>,
 ) -> Result<Json<PageView<VersionSummary>>, ApiError> {
     let page = registry.versions(&caller, &model, page.after()?, page.limit()?).await?;
-    Ok(Json(PageView {
-        items: page.items.iter().map(|version| VersionSummary::new(&registry, version)).collect(),
-        next_cursor: page.next.as_ref().map(cursor),
-    }))
+    let mut aliases = registry.aliases_of(&caller, &page.items).await?;
+    let summary =
+        |version: &VersionRow| VersionSummary::new(&registry, version, aliases.remove(&version.id).unwrap_or_default());
+    Ok(Json(PageView { items: page.items.iter().map(summary).collect(), next_cursor: page.next.as_ref().map(cursor) }))
 }
 
 /// Get one version.
@@ -128,7 +133,7 @@ pub(crate) async fn list_versions(
     params(
         ("ns" = String, Path, description = "Namespace"),
         ("name" = String, Path, description = "Model name"),
-        ("ref" = String, Path, description = "Number, `latest` or `sha256:<digest>`"),
+        ("ref" = String, Path, description = "Number, alias, `latest` or `sha256:<digest>`"),
     ),
     responses(
         (status = 200, body = VersionView),

@@ -102,7 +102,8 @@ impl Service {
         refusal_of(&mut spawn(back_end, &config, &environment).await).await
     }
 
-    async fn in_dir(back_end: BackEnd, settings: &str, environment: Environment, data: TempDir) -> Self {
+    /// Starts a service on a directory that has something already.
+    pub(crate) async fn in_dir(back_end: BackEnd, settings: &str, environment: Environment, data: TempDir) -> Self {
         let config = write_config(back_end, settings, data.path()).await;
         let data_dir = data.path().join("data");
         let mut program = spawn(back_end, &config, &environment).await;
@@ -172,6 +173,12 @@ impl Service {
         (self.data, dir)
     }
 
+    /// Ends the service; its data stays.
+    pub(crate) fn stopped(mut self) -> Self {
+        drop(self.program.take());
+        self
+    }
+
     /// Ends the service and removes its catalog.
     pub(crate) fn forget_catalog(mut self) -> Self {
         drop(self.program.take());
@@ -179,6 +186,12 @@ impl Service {
             let _ = std::fs::remove_file(self.data_dir().join(name));
         }
         self
+    }
+
+    /// Runs a command with the service's settings to its end, whether the service runs or not.
+    pub(crate) async fn command(&self, arguments: &[&str]) -> std::process::Output {
+        let config = self.data.path().join("strongroom.toml");
+        command_in(self.back_end, &config, &self.environment, arguments).await
     }
 
     /// Ends the service if it runs, starts it once more and gives what it said when it refused to.
@@ -378,7 +391,25 @@ pub(crate) fn repr_digest(bytes: &[u8]) -> String {
     format!("sha-256=:{}:", Sha256Digest::of(bytes).to_base64())
 }
 
-async fn write_config(back_end: BackEnd, settings: &str, data: &Path) -> PathBuf {
+/// Runs a command with these settings to its end.
+pub(crate) async fn command_in(
+    back_end: BackEnd,
+    config: &Path,
+    environment: &Environment,
+    arguments: &[&str],
+) -> std::process::Output {
+    let all = match back_end {
+        BackEnd::Embedded => Vec::new(),
+        BackEnd::SeaweedFs => outside_environment(seaweedfs_with_localstack().await),
+    };
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_strongroom"));
+    command.args(arguments).arg("--config").arg(config).env_clear();
+    command.envs(all.iter().chain(environment).map(|(key, value)| (key, value)));
+    command.stdin(std::process::Stdio::null()).kill_on_drop(true);
+    tokio::time::timeout(Duration::from_mins(5), command.output()).await.unwrap().unwrap()
+}
+
+pub(crate) async fn write_config(back_end: BackEnd, settings: &str, data: &Path) -> PathBuf {
     let config = data.join("strongroom.toml");
     let storage = match back_end {
         BackEnd::Embedded => "storage = 'embedded'\nembedded_listen = '127.0.0.1:0'\n".to_owned(),
@@ -394,7 +425,12 @@ async fn spawn(back_end: BackEnd, config: &Path, environment: &Environment) -> G
     spawn_command("serve", back_end, config, environment).await
 }
 
-async fn spawn_command(command: &str, back_end: BackEnd, config: &Path, environment: &Environment) -> Guarded {
+pub(crate) async fn spawn_command(
+    command: &str,
+    back_end: BackEnd,
+    config: &Path,
+    environment: &Environment,
+) -> Guarded {
     let mut all = match back_end {
         BackEnd::Embedded => Vec::new(),
         BackEnd::SeaweedFs => outside_environment(seaweedfs_with_localstack().await),

@@ -1,0 +1,476 @@
+//! A catalog made anew from manifests and journal: the rows of versions, and what follows from all of them.
+
+use std::collections::HashMap;
+
+use sqlx::{AnyConnection, Row as _};
+
+use super::error::stored;
+use super::listing::{number, text};
+use super::{Catalog, Error, replay};
+use crate::domain::{
+    FilePath, Integrity, JournalEntry, Manifest, ManifestObject, ModelRef, Timestamp, VersionNumber, version_digest,
+};
+
+/// The lease that a rebuild takes when it begins and gives back when it is through: what lies between is no catalog.
+const LEASE: &str = "rebuild";
+
+/// Why the bytes of a version are not given out after a rebuild that did not find them.
+const BYTES_LOST: &str = "the rebuild of the catalog did not find the bytes of every file";
+/// Why the bytes of a version are not given out when a file is not what it was said to be.
+const BYTES_WRONG: &str = "the stored bytes of a file do not have the SHA-256 that was stated for it";
+
+/// A version to be put back.
+#[derive(Debug, Clone)]
+pub struct FoundVersion {
+    /// Its manifest, with VersionIds and keys as they are in this bucket.
+    pub manifest: Manifest,
+    /// Files whose bytes were not found.
+    pub lost: Vec<FilePath>,
+}
+
+/// A model whose numbers have gaps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gap {
+    /// The model.
+    pub model: ModelRef,
+    /// A number that was given, of which neither manifest nor purge is known.
+    pub number: VersionNumber,
+}
+
+/// How much a catalog has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extent {
+    /// Models, also those that are deleted or purged.
+    pub models: i64,
+    /// Versions, also those that are deleted or purged.
+    pub versions: i64,
+    /// Stored files.
+    pub objects: i64,
+    /// Aliases.
+    pub aliases: i64,
+}
+
+impl Catalog {
+    /// Empties the catalog for a rebuild under this id; none when it has models that no rebuild put there.
+    ///
+    /// Tokens stay. Until [`Self::end_rebuild`] the catalog says that it is unfinished, and the next rebuild begins anew.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn begin_rebuild(self, id: &str) -> Result<Option<Self>, Error> {
+        let fail = || Error::during("begin a rebuild");
+        let mut tx = self.write.begin_with("begin immediate").await.map_err(fail())?;
+        let row = sqlx::query(
+            "select (select count(*) from models) as models, (select count(*) from drafts) as drafts, \
+             (select count(*) from leases where name = $1) as unfinished",
+        )
+        .bind(LEASE)
+        .fetch_one(&mut *tx)
+        .await
+        .map_err(fail())?;
+        let in_use = number(&row, "models")? + number(&row, "drafts")? > 0;
+        if in_use && number(&row, "unfinished")? == 0 {
+            return Ok(None);
+        }
+        for emptied in [
+            "delete from alias_history",
+            "delete from aliases",
+            "delete from version_files",
+            "delete from versions",
+            "delete from objects",
+            "delete from models",
+            "delete from namespaces",
+            "delete from outbox",
+        ] {
+            sqlx::query(emptied).execute(&mut *tx).await.map_err(fail())?;
+        }
+        sqlx::query("update catalog set id = $1").bind(id).execute(&mut *tx).await.map_err(fail())?;
+        sqlx::query(
+            "insert into leases (name, owner, until) values ($1, $1, $2) \
+             on conflict (name) do update set until = excluded.until",
+        )
+        .bind(LEASE)
+        .bind(i64::MAX)
+        .execute(&mut *tx)
+        .await
+        .map_err(fail())?;
+        tx.commit().await.map_err(fail())?;
+        Ok(Some(Self { id: id.to_owned(), ..self }))
+    }
+
+    /// Whether a rebuild began here and is not through.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn is_half_rebuilt(&self) -> Result<bool, Error> {
+        let row = sqlx::query("select name from leases where name = $1")
+            .bind(LEASE)
+            .fetch_optional(&self.write)
+            .await
+            .map_err(Error::during("look for an unfinished rebuild"))?;
+        Ok(row.is_some())
+    }
+
+    /// Puts versions back, in one transaction; gives the positions of those whose number or draft another one has.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn put_back(&self, bucket: &str, region: &str, found: &[FoundVersion]) -> Result<Vec<usize>, Error> {
+        let fail = || Error::during("put versions back");
+        let mut tx = self.write.begin_with("begin immediate").await.map_err(fail())?;
+        let (mut vaults, mut doubles) = (HashMap::new(), Vec::new());
+        for (position, version) in found.iter().enumerate() {
+            let manifest = &version.manifest;
+            let created = Created {
+                namespace: manifest.namespace_created_at.unwrap_or(manifest.created_at),
+                model: manifest.model_created_at.unwrap_or(manifest.created_at),
+            };
+            let model = model_row(&mut tx, &manifest.model_ref(), created).await.map_err(fail())?;
+            let Some(id) = insert_version(&mut tx, model, version).await.map_err(fail())? else {
+                doubles.push(position);
+                continue;
+            };
+            for object in &manifest.files {
+                let vault = match vaults.get(&object.kms_key_arn) {
+                    Some(vault) => *vault,
+                    None => vault_row(&mut tx, bucket, region, &object.kms_key_arn).await.map_err(fail())?,
+                };
+                vaults.insert(object.kms_key_arn.clone(), vault);
+                // Nothing may refer anew to bytes that are lost, and nothing will find them verified.
+                let is_lost = version.lost.contains(&object.file.path);
+                let integrity = if is_lost { Integrity::Wrong } else { object.integrity };
+                let at = manifest.created_at;
+                let object_id = insert_object(&mut tx, model, vault, object, integrity, at).await.map_err(fail())?;
+                sqlx::query("insert into version_files (version_id, path, object_id) values ($1, $2, $3)")
+                    .bind(id)
+                    .bind(object.file.path.as_str())
+                    .bind(object_id)
+                    .execute(&mut *tx)
+                    .await
+                    .map_err(fail())?;
+            }
+        }
+        tx.commit().await.map_err(fail())?;
+        Ok(doubles)
+    }
+
+    /// What an object of this key is called that a rebuild has put back already: VersionId and key ARN.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn put_back_object(
+        &self,
+        bucket: &str,
+        object: &ManifestObject,
+    ) -> Result<Option<(String, String)>, Error> {
+        let row = sqlx::query(
+            "select s3_version_id, kms_key_arn from objects where vault_id in (select id from vaults where bucket = $1) \
+             and s3_key = $2 and sha256 = $3 and size = $4 and integrity <> 'wrong'",
+        )
+        .bind(bucket)
+        .bind(&object.key)
+        .bind(object.file.sha256.to_string())
+        .bind(object.file.size as i64)
+        .fetch_optional(&self.read)
+        .await
+        .map_err(Error::during("look an object up"))?;
+        row.map(|row| Ok((text(&row, "s3_version_id")?, text(&row, "kms_key_arn")?))).transpose()
+    }
+
+    /// Applies entries of the journal, in one transaction; gives what contradicts them, with the entry's number.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn replay(&self, entries: &[JournalEntry]) -> Result<Vec<(i64, String)>, Error> {
+        let fail = || Error::during("apply the journal");
+        let mut tx = self.write.begin_with("begin immediate").await.map_err(fail())?;
+        let mut contradictions = Vec::new();
+        for entry in entries {
+            let told = replay::apply(&mut tx, &entry.event).await.map_err(fail())?;
+            contradictions.extend(told.map(|told| (entry.seq, told)));
+        }
+        tx.commit().await.map_err(fail())?;
+        Ok(contradictions)
+    }
+
+    /// Computes what follows from all rows, and says that the catalog is whole; the outbox goes on after `last_entry`.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn end_rebuild(&self, last_entry: i64) -> Result<Extent, Error> {
+        let fail = || Error::during("end a rebuild");
+        let mut tx = self.write.begin_with("begin immediate").await.map_err(fail())?;
+        for derived in [
+            "update namespaces set bytes = (select coalesce(sum(o.size), 0) from objects o \
+             join models m on m.id = o.model_id where m.namespace_id = namespaces.id)",
+            "update versions set declared_files = (select count(*) from version_files f \
+             join objects o on o.id = f.object_id where f.version_id = versions.id and o.integrity <> 'verified')",
+        ] {
+            sqlx::query(derived).execute(&mut *tx).await.map_err(fail())?;
+        }
+        sqlx::query(
+            "update versions set quarantine = $1 where quarantine is null and id in (select f.version_id \
+             from version_files f join objects o on o.id = f.object_id where o.integrity = 'wrong')",
+        )
+        .bind(BYTES_WRONG)
+        .execute(&mut *tx)
+        .await
+        .map_err(fail())?;
+        if last_entry > 0 {
+            // The number is taken once, so that the next one comes after it.
+            sqlx::query("insert into outbox (seq, event, created_at) values ($1, '', 0)")
+                .bind(last_entry)
+                .execute(&mut *tx)
+                .await
+                .map_err(fail())?;
+            sqlx::query("delete from outbox where seq = $1").bind(last_entry).execute(&mut *tx).await.map_err(fail())?;
+        }
+        sqlx::query("delete from leases where name = $1").bind(LEASE).execute(&mut *tx).await.map_err(fail())?;
+        let row = sqlx::query(
+            "select (select count(*) from models) as models, (select count(*) from versions) as versions, \
+             (select count(*) from objects) as objects, (select count(*) from aliases) as aliases",
+        )
+        .fetch_one(&mut *tx)
+        .await
+        .map_err(fail())?;
+        tx.commit().await.map_err(fail())?;
+        Ok(Extent {
+            models: number(&row, "models")?,
+            versions: number(&row, "versions")?,
+            objects: number(&row, "objects")?,
+            aliases: number(&row, "aliases")?,
+        })
+    }
+
+    /// Numbers that were given and of which nothing is known, at most `limit`.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn gaps(&self, limit: usize) -> Result<Vec<Gap>, Error> {
+        let fail = || Error::during("look for missing versions");
+        let rows = sqlx::query(
+            "select m.id, n.name as namespace, m.name as model, m.last_number from models m \
+             join namespaces n on n.id = m.namespace_id \
+             where m.last_number > (select count(*) from versions v where v.model_id = m.id) order by m.id",
+        )
+        .fetch_all(&self.read)
+        .await
+        .map_err(fail())?;
+        let mut gaps = Vec::new();
+        for row in rows {
+            let model = ModelRef {
+                namespace: stored("namespace", &text(&row, "namespace")?)?,
+                name: stored("model name", &text(&row, "model")?)?,
+            };
+            let there = sqlx::query("select number from versions where model_id = $1 order by number")
+                .bind(number(&row, "id")?)
+                .fetch_all(&self.read)
+                .await
+                .map_err(fail())?;
+            let mut there = there.iter().map(|row| number(row, "number")).collect::<Result<Vec<_>, _>>()?.into_iter();
+            let mut next = there.next();
+            for n in 1..=number(&row, "last_number")? {
+                if next == Some(n) {
+                    next = there.next();
+                } else if let Some(number) = VersionNumber::new(n) {
+                    if gaps.len() == limit {
+                        return Ok(gaps);
+                    }
+                    gaps.push(Gap { model: model.clone(), number });
+                }
+            }
+        }
+        Ok(gaps)
+    }
+
+    /// Aliases that name no version that is there, as texts, at most `limit`.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn dangling_aliases(&self, limit: i64) -> Result<Vec<(ModelRef, String, i64)>, Error> {
+        let rows = sqlx::query(
+            "select n.name as namespace, m.name as model, a.name, a.number from aliases a \
+             join models m on m.id = a.model_id join namespaces n on n.id = m.namespace_id where not exists \
+             (select 1 from versions v where v.model_id = a.model_id and v.number = a.number and v.state = 'published') \
+             order by a.model_id, a.name limit $1",
+        )
+        .bind(limit)
+        .fetch_all(&self.read)
+        .await
+        .map_err(Error::during("look for aliases of missing versions"))?;
+        rows.iter()
+            .map(|row| {
+                let model = ModelRef {
+                    namespace: stored("namespace", &text(row, "namespace")?)?,
+                    name: stored("model name", &text(row, "model")?)?,
+                };
+                Ok((model, text(row, "name")?, number(row, "number")?))
+            })
+            .collect()
+    }
+
+    /// Whether a version is there and nobody has purged it, or begun to.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn is_kept(&self, model: &ModelRef, number: VersionNumber) -> Result<bool, Error> {
+        let row = sqlx::query(
+            "select v.id from versions v join models m on m.id = v.model_id join namespaces n on n.id = m.namespace_id \
+             where n.folded = $1 and m.folded = $2 and v.number = $3 and v.state in ('published', 'trashed')",
+        )
+        .bind(model.namespace.folded())
+        .bind(model.name.folded())
+        .bind(number.get())
+        .fetch_optional(&self.read)
+        .await
+        .map_err(Error::during("look a version up"))?;
+        Ok(row.is_some())
+    }
+}
+
+/// Since when there are a namespace and a model.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Created {
+    pub(super) namespace: Timestamp,
+    pub(super) model: Timestamp,
+}
+
+/// The id of the model's row; of several times at which it was made the earliest counts.
+pub(super) async fn model_row(tx: &mut AnyConnection, model: &ModelRef, created: Created) -> Result<i64, sqlx::Error> {
+    let namespace =
+        namespace_row(&mut *tx, model.namespace.as_str(), &model.namespace.folded(), created.namespace).await?;
+    sqlx::query(
+        "insert into models (namespace_id, name, folded, created_at) values ($1, $2, $3, $4) \
+         on conflict (namespace_id, folded) do update set created_at = \
+         case when excluded.created_at < models.created_at then excluded.created_at else models.created_at end \
+         returning id",
+    )
+    .bind(namespace)
+    .bind(model.name.as_str())
+    .bind(model.name.folded())
+    .bind(created.model.millis())
+    .fetch_one(tx)
+    .await?
+    .try_get("id")
+}
+
+pub(super) async fn namespace_row(
+    tx: &mut AnyConnection,
+    name: &str,
+    folded: &str,
+    created: Timestamp,
+) -> Result<i64, sqlx::Error> {
+    sqlx::query(
+        "insert into namespaces (name, folded, created_at) values ($1, $2, $3) \
+         on conflict (folded) do update set created_at = case when excluded.created_at < namespaces.created_at \
+         then excluded.created_at else namespaces.created_at end returning id",
+    )
+    .bind(name)
+    .bind(folded)
+    .bind(created.millis())
+    .fetch_one(tx)
+    .await?
+    .try_get("id")
+}
+
+async fn vault_row(tx: &mut AnyConnection, bucket: &str, region: &str, key: &str) -> Result<i64, sqlx::Error> {
+    sqlx::query(
+        "insert into vaults (bucket, region, kms_key_arn) values ($1, $2, $3) \
+         on conflict (bucket, kms_key_arn) do update set region = excluded.region returning id",
+    )
+    .bind(bucket)
+    .bind(region)
+    .bind(key)
+    .fetch_one(tx)
+    .await?
+    .try_get("id")
+}
+
+/// The version's row, visible; none when its number or draft is taken.
+async fn insert_version(
+    tx: &mut AnyConnection,
+    model: i64,
+    version: &FoundVersion,
+) -> Result<Option<i64>, sqlx::Error> {
+    let manifest = &version.manifest;
+    let total: u64 = manifest.files.iter().map(|object| object.file.size).sum();
+    let row = sqlx::query(
+        "insert into versions (model_id, number, state, draft_id, digest, file_count, total_size, declared_files, \
+         metadata, created_at, created_by, description, plain_prefix, quarantine) \
+         values ($1, $2, 'published', $3, $4, $5, $6, 0, $7, $8, $9, $10, $11, $12) \
+         on conflict do nothing returning id",
+    )
+    .bind(model)
+    .bind(manifest.number.get())
+    .bind(&manifest.draft)
+    .bind(manifest.digest.to_string())
+    .bind(manifest.files.len() as i64)
+    .bind(total as i64)
+    .bind(manifest.metadata.to_json())
+    .bind(manifest.created_at.millis())
+    .bind(&manifest.created_by)
+    .bind(&manifest.description)
+    .bind(i64::from(manifest.plain_prefix))
+    .bind((!version.lost.is_empty()).then_some(BYTES_LOST))
+    .fetch_optional(&mut *tx)
+    .await?;
+    raise_last_number(tx, model, manifest.number.get()).await?;
+    row.map(|row| row.try_get("id")).transpose()
+}
+
+/// A row for a number of which nothing but the number is left; one that is there stays as it is.
+pub(super) async fn insert_purged(tx: &mut AnyConnection, model: i64, number: i64) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "insert into versions (model_id, number, state, draft_id, digest, file_count, total_size, declared_files, \
+         metadata, created_at, created_by) values ($1, $2, 'purged', $3, $4, 0, 0, 0, '{}', 0, '') \
+         on conflict do nothing",
+    )
+    .bind(model)
+    .bind(number)
+    // Which draft it was is not known; that of another version it is not.
+    .bind(format!("purged {model} {number}"))
+    .bind(version_digest(&[]).to_string())
+    .execute(&mut *tx)
+    .await?;
+    raise_last_number(tx, model, number).await
+}
+
+/// Remembers that a number was given.
+pub(super) async fn raise_last_number(tx: &mut AnyConnection, model: i64, number: i64) -> Result<(), sqlx::Error> {
+    sqlx::query("update models set last_number = $2 where id = $1 and last_number < $2")
+        .bind(model)
+        .bind(number)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// The object's row; of what several manifests say of the same bytes, what was found out later counts.
+async fn insert_object(
+    tx: &mut AnyConnection,
+    model: i64,
+    vault: i64,
+    object: &ManifestObject,
+    integrity: Integrity,
+    at: Timestamp,
+) -> Result<i64, sqlx::Error> {
+    sqlx::query(
+        "insert into objects (model_id, vault_id, s3_key, s3_version_id, kms_key_arn, size, sha256, integrity, \
+         created_at, s3_checksum) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+         on conflict (vault_id, s3_key, s3_version_id) do update set integrity = \
+         case when objects.integrity = 'declared' then excluded.integrity else objects.integrity end returning id",
+    )
+    .bind(model)
+    .bind(vault)
+    .bind(&object.key)
+    .bind(&object.version_id)
+    .bind(&object.kms_key_arn)
+    .bind(object.file.size as i64)
+    .bind(object.file.sha256.to_string())
+    .bind(integrity.as_str())
+    .bind(at.millis())
+    .bind(object.checksum.as_deref().unwrap_or_default())
+    .fetch_one(tx)
+    .await?
+    .try_get("id")
+}
