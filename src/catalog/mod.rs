@@ -4,26 +4,41 @@
 //! milliseconds, and constraint names that mean something. SQLite has one writer connection, which begins every
 //! transaction as a writer, and a pool of readers. No call to S3 happens while a transaction is open.
 
+mod condemned;
+mod describe;
 mod drafts;
 mod error;
+mod expired;
+mod heads;
 mod intact;
 mod leases;
 mod listing;
+mod models;
 mod open;
 mod outbox;
 mod overrides;
 mod publishing;
+mod purge;
+mod sweep;
 mod tokens;
+mod trash;
 mod vaults;
 mod versions;
 
+pub use condemned::ObjectRow;
+pub use describe::Said;
 pub use drafts::DraftRow;
 pub use error::Error;
+pub use expired::{ExpiredDraft, ExpiredUpload};
+pub use heads::{Outcome, Refusal};
 pub use intact::PinnedObject;
-pub use listing::{FileRow, Page, VersionRow};
 pub use leases::Lease;
+pub use listing::{Deletion, FileRow, Page, VersionRow};
+pub use models::{ModelRow, ModelStanding};
 pub use overrides::OverrideRow;
 pub use publishing::{NewObject, NewVersion, Unfinished};
+pub use purge::{ModelPurge, Purge};
+pub use sweep::{Pin, Sighted, Sighting};
 pub use tokens::TokenRow;
 
 use sqlx::AnyPool;

@@ -59,20 +59,23 @@ impl Catalog {
     /// Names of the namespace and the model that are new are recorded as they are spelled here.
     ///
     /// # Errors
-    /// [`Error`] of the database; the draft is as it was then.
+    /// [`Error::ModelTrashed`], and of the database; the draft is as it was then.
     pub async fn begin_publish(&self, new: &NewVersion) -> Result<Unfinished, Error> {
         let fail = || Error::during("give a version its number");
         let now = Timestamp::now().millis();
         let draft = new.draft.id.to_string();
         let mut tx = self.write.begin_with("begin immediate").await.map_err(fail())?;
         let model_id = model_row(&mut tx, &new.draft.model, now).await.map_err(fail())?;
-        let number: i64 =
-            sqlx::query("update models set last_number = last_number + 1 where id = $1 returning last_number")
-                .bind(model_id)
-                .fetch_one(&mut *tx)
-                .await
-                .and_then(|row| row.try_get("last_number"))
-                .map_err(fail())?;
+        refuse_trashed(&mut tx, model_id, &new.draft.model).await?;
+        // A model that was purged goes on after its last number.
+        let number: i64 = sqlx::query(
+            "update models set last_number = last_number + 1, purged_at = null where id = $1 returning last_number",
+        )
+        .bind(model_id)
+        .fetch_one(&mut *tx)
+        .await
+        .and_then(|row| row.try_get("last_number"))
+        .map_err(fail())?;
         let total: u64 = new.files.iter().map(|file| file.size).sum();
         let declared = new.files.iter().filter(|file| file.integrity == Integrity::Declared).count();
         let id: i64 = sqlx::query(
@@ -216,7 +219,7 @@ impl Catalog {
     pub async fn unfinished(&self, model: Option<i64>, limit: i64) -> Result<Vec<Unfinished>, Error> {
         let fail = || Error::during("list versions that are not published yet");
         let rows = sqlx::query(
-            "select id, model_id, number from versions where state <> 'published' and ($1 < 0 or model_id = $1) \
+            "select id, model_id, number from versions where state in ('publishing', 'described') and ($1 < 0 or model_id = $1) \
              order by number, id limit $2",
         )
         .bind(model.unwrap_or(-1))
@@ -261,6 +264,18 @@ async fn model_row(tx: &mut AnyConnection, model: &ModelRef, now: i64) -> Result
     .fetch_one(&mut *tx)
     .await?
     .try_get("id")
+}
+
+async fn refuse_trashed(tx: &mut AnyConnection, id: i64, model: &ModelRef) -> Result<(), Error> {
+    let fail = || Error::during("look whether a model is in the trash");
+    let row = sqlx::query("select purge_at from models where id = $1 and deleted_at is not null")
+        .bind(id)
+        .fetch_optional(tx)
+        .await
+        .map_err(fail())?;
+    let Some(row) = row else { return Ok(()) };
+    let until = Timestamp::from_millis(row.try_get("purge_at").map_err(fail())?);
+    Err(Error::ModelTrashed { model: model.clone(), until })
 }
 
 async fn insert_object(

@@ -13,8 +13,10 @@ mod parts;
 mod path;
 mod reference;
 mod retention;
+mod state;
 mod time;
 mod token;
+mod words;
 
 pub use digest::{InvalidDigest, Sha256Digest};
 pub use event::{Event, JournalEntry};
@@ -25,9 +27,11 @@ pub use name::{InvalidName, ModelName, ModelRef, Namespace};
 pub use parts::{MAX_PARTS, MIN_PART_BYTES, OBJECT_TOO_LARGE, growing_part_bytes, max_streamed_bytes, part_bytes_for};
 pub use path::{FilePath, InvalidPath, PathConflict, PathSet};
 pub use reference::{Alias, InvalidRef, VersionNumber, VersionRef};
-pub use retention::Retention;
+pub use retention::{InvalidRetention, KeptBecause, Retention, Standing};
+pub use state::VersionState;
 pub use time::Timestamp;
 pub use token::{DraftId, UploadToken};
+pub use words::{Description, InvalidWords, Reason};
 
 /// How far the SHA-256 of a file is known to be that of the stored bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
