@@ -81,7 +81,9 @@ impl Catalog {
             return Ok(Ok(()));
         }
         let change = match hold {
-            Some(reason) => sqlx::query("update versions set hold = $2 where id = $1").bind(head.id).bind(reason.as_str()),
+            Some(reason) => {
+                sqlx::query("update versions set hold = $2 where id = $1").bind(head.id).bind(reason.as_str())
+            }
             None => sqlx::query("update versions set hold = null where id = $1").bind(head.id),
         };
         change.execute(&mut *tx).await.map_err(fail())?;

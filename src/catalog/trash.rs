@@ -54,15 +54,14 @@ impl Catalog {
         let fail = || Error::during(TRASH);
         let mut tx = self.write.begin_with("begin immediate").await.map_err(fail())?;
         let Ok(head) = VersionHead::published(&mut tx, model, version).await? else { return Ok(false) };
-        let is_highest = sqlx::query(
-            "select id from versions where model_id = $1 and number > $2 and state = 'published' limit 1",
-        )
-        .bind(head.model.id)
-        .bind(version.get())
-        .fetch_optional(&mut *tx)
-        .await
-        .map_err(fail())?
-        .is_none();
+        let is_highest =
+            sqlx::query("select id from versions where model_id = $1 and number > $2 and state = 'published' limit 1")
+                .bind(head.model.id)
+                .bind(version.get())
+                .fetch_optional(&mut *tx)
+                .await
+                .map_err(fail())?
+                .is_none();
         if is_highest || head.model.retention != rules || kept(&mut tx, &head).await?.is_some() {
             return Ok(false);
         }
@@ -123,13 +122,12 @@ impl Catalog {
         if !held.is_empty() {
             return Ok(Err(Refusal::Held(held)));
         }
-        let unfinished = sqlx::query(
-            "select id from versions where model_id = $1 and state in ('publishing', 'described') limit 1",
-        )
-        .bind(head.id)
-        .fetch_optional(&mut *tx)
-        .await
-        .map_err(fail())?;
+        let unfinished =
+            sqlx::query("select id from versions where model_id = $1 and state in ('publishing', 'described') limit 1")
+                .bind(head.id)
+                .fetch_optional(&mut *tx)
+                .await
+                .map_err(fail())?;
         if unfinished.is_some() {
             return Ok(Err(Refusal::Busy));
         }

@@ -29,7 +29,9 @@ pub struct Retention {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidRetention {
     /// Nothing is said.
-    #[error("retention rules say `keep_last`, `keep_days` or both: without either all but the highest version would go")]
+    #[error(
+        "retention rules say `keep_last`, `keep_days` or both: without either all but the highest version would go"
+    )]
     Empty,
     /// The count is out of bounds.
     #[error("`keep_last` is 1 to 1000000, not {0}")]

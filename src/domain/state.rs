@@ -36,8 +36,7 @@ impl VersionState {
 
     /// Reads the stored form.
     pub fn parse(text: &str) -> Option<Self> {
-        let all =
-            [Self::Publishing, Self::Described, Self::Published, Self::Trashed, Self::Purging, Self::Purged];
+        let all = [Self::Publishing, Self::Described, Self::Published, Self::Trashed, Self::Purging, Self::Purged];
         all.into_iter().find(|state| state.as_str() == text)
     }
 }

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use utoipa::IntoParams;
 
 use super::problem::ApiError;
-use crate::domain::{FilePath, ModelRef, VersionRef};
+use crate::domain::{FilePath, ModelRef, VersionNumber, VersionRef};
 use crate::registry::Seat;
 
 /// `{ns}` and `{name}` of a path.
@@ -51,6 +51,13 @@ pub(super) struct Model(pub(super) ModelRef);
 pub(super) struct Version {
     pub(super) model: ModelRef,
     pub(super) version: VersionRef,
+}
+
+/// A version that a path names by its number: what is changed is named by nothing else.
+#[derive(Debug)]
+pub(super) struct Numbered {
+    pub(super) model: ModelRef,
+    pub(super) number: VersionNumber,
 }
 
 /// A file that a path names.
@@ -92,6 +99,21 @@ impl<S: Send + Sync> FromRequestParts<S> for Version {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let found: VersionPath = path(parts, state).await?;
         Ok(Self { model: model(&found.ns, &found.name)?, version: version(&found.r#ref)? })
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Numbered {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let Version { model, version } = Version::from_request_parts(parts, state).await?;
+        match version {
+            VersionRef::Number(number) => Ok(Self { model, number }),
+            _ => Err(ApiError::bad_request(
+                "number_required",
+                "what is changed is named by its number: another name may mean another version by the time it arrives",
+            )),
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Numbers for Prometheus, made from the posture at each scrape: they cannot differ from it.
 
+mod sweep;
+
 use std::time::Duration;
 
 use axum::extract::State;
@@ -14,7 +16,7 @@ use prometheus_client::registry::Registry as Metrics;
 
 use super::auth::Authenticated;
 use super::problem::Problem;
-use crate::registry::{Effect, Gauges, Registry, Status};
+use crate::registry::{Effect, Gauges, Registry, Status, SweepGauges};
 
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -44,10 +46,10 @@ pub(super) async fn metrics(
     State(registry): State<Registry>,
     Authenticated(caller): Authenticated,
 ) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, CONTENT_TYPE)], exposition(&registry.gauges(&caller)))
+    ([(header::CONTENT_TYPE, CONTENT_TYPE)], exposition(&registry.gauges(&caller), &registry.sweep_gauges(&caller)))
 }
 
-fn exposition(gauges: &Gauges) -> String {
+fn exposition(gauges: &Gauges, sweeps: &SweepGauges) -> String {
     let (held, unverified) = (Family::<ClaimLabels, Gauge>::default(), Family::<ClaimLabels, Gauge>::default());
     for (claim, status) in &gauges.claims {
         let effect = match claim.effect() {
@@ -79,6 +81,7 @@ fn exposition(gauges: &Gauges) -> String {
     let refused = ConstGauge::new(i64::from(gauges.writes_refused));
     metrics.register("writes_refused", "Whether new bytes are refused because the bucket is not proven safe", refused);
     metrics.register("build", "The running release", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+    sweep::register(&mut metrics, sweeps);
     let mut text = String::new();
     // Writing into a String cannot fail.
     _ = text::encode(&mut text, &metrics);
@@ -105,7 +108,7 @@ mod tests {
             writes_refused: true,
             overrides: 1,
         };
-        let text = exposition(&gauges);
+        let text = exposition(&gauges, &SweepGauges::default());
         for line in [
             r#"strongroom_posture_claim{claim="versioned",effect="blocking"} 0"#,
             r#"strongroom_posture_claim{claim="tagged",effect="degrading"} 1"#,

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use crate::domain::{FilePath, InvalidMetadata, ModelRef, PathConflict, Sha256Digest, VersionRef};
+use crate::catalog::Refusal;
+use crate::domain::{
+    Alias, FilePath, InvalidMetadata, InvalidRetention, ModelRef, PathConflict, Sha256Digest, Timestamp, VersionNumber,
+    VersionRef,
+};
 use crate::provision::{ClaimId, GateClosed, InvalidOverride};
 use crate::{catalog, store};
 
@@ -20,6 +24,62 @@ pub enum Error {
         /// What was asked for.
         version: VersionRef,
     },
+    /// The version is in the trash, or on its way out of it.
+    #[error("version {number} of `{model}` is deleted: {}", restorable(.until.as_ref(), "…/restore"))]
+    VersionDeleted {
+        /// The model.
+        model: ModelRef,
+        /// Which.
+        number: VersionNumber,
+        /// Until when it can be restored; none when its purge has begun.
+        until: Option<Timestamp>,
+    },
+    /// The model is in the trash, and was to be read.
+    #[error("the model `{model}` is deleted: {}", restorable(Some(.until), "its `/restore`"))]
+    ModelDeleted {
+        /// The model.
+        model: ModelRef,
+        /// Until when it can be restored.
+        until: Timestamp,
+    },
+    /// The model is in the trash, and was to be changed.
+    #[error("the model `{model}` is deleted and takes no change: {}", restorable(Some(.until), "its `/restore`"))]
+    ModelTrashed {
+        /// The model.
+        model: ModelRef,
+        /// Until when it can be restored.
+        until: Timestamp,
+    },
+    /// Aliases name what was to be deleted.
+    #[error("`{model}` is named by aliases ({}): move or remove them first", alias_list(.aliases))]
+    VersionAliased {
+        /// The model.
+        model: ModelRef,
+        /// The first ten.
+        aliases: Vec<(Alias, VersionNumber)>,
+    },
+    /// What was to be deleted is on legal hold.
+    #[error("`{model}` has versions on legal hold ({}): take the hold off first, if you may", listed(.numbers))]
+    VersionHeld {
+        /// The model.
+        model: ModelRef,
+        /// The first ten.
+        numbers: Vec<VersionNumber>,
+    },
+    /// A version of the model is being published.
+    #[error("a version of `{0}` is being published at this moment: try again")]
+    ModelBusy(ModelRef),
+    /// The version was changed meanwhile.
+    #[error(
+        "the version has changed, it is at revision {0} now: read it again, and send the ETag that comes with it in          `If-Match`"
+    )]
+    OtherRevision(i64),
+    /// The rules are none.
+    #[error(transparent)]
+    Retention(InvalidRetention),
+    /// The model has no rules.
+    #[error("the model `{0}` has no retention rules: every version is kept")]
+    NoRetention(ModelRef),
     /// The version has no such file.
     #[error("the version has no file `{0}`")]
     FileNotFound(FilePath),
@@ -116,8 +176,44 @@ impl From<store::Error> for Error {
 
 impl From<catalog::Error> for Error {
     fn from(error: catalog::Error) -> Self {
-        Self::Catalog(error)
+        match error {
+            catalog::Error::ModelTrashed { model, until } => Self::ModelTrashed { model, until },
+            error => Self::Catalog(error),
+        }
     }
+}
+
+impl Error {
+    /// A change that the catalog refused; `version` is the one that it was about, if any.
+    pub(super) fn refused(refusal: Refusal, model: &ModelRef, version: Option<VersionNumber>) -> Self {
+        let model = model.clone();
+        match (refusal, version) {
+            (Refusal::NoVersion, Some(number)) => Self::VersionNotFound { model, version: VersionRef::Number(number) },
+            (Refusal::VersionTrashed { until }, Some(number)) => Self::VersionDeleted { model, number, until },
+            (Refusal::NoModel | Refusal::NoVersion | Refusal::VersionTrashed { .. }, _) => Self::ModelNotFound(model),
+            (Refusal::ModelTrashed { until }, _) => Self::ModelTrashed { model, until },
+            (Refusal::Aliased(aliases), _) => Self::VersionAliased { model, aliases },
+            (Refusal::Held(numbers), _) => Self::VersionHeld { model, numbers },
+            (Refusal::Busy, _) => Self::ModelBusy(model),
+            (Refusal::OtherRevision(revision), _) => Self::OtherRevision(revision),
+        }
+    }
+}
+
+/// Whether there is a way back.
+fn restorable(until: Option<&Timestamp>, how: &str) -> String {
+    match until {
+        Some(until) if *until > Timestamp::now() => format!("POST {how} brings it back until {until}"),
+        _ => "its time in the trash is over, and its bytes are going".to_owned(),
+    }
+}
+
+fn alias_list(aliases: &[(Alias, VersionNumber)]) -> String {
+    aliases.iter().map(|(alias, number)| format!("{alias} -> {number}")).collect::<Vec<_>>().join(", ")
+}
+
+fn listed(numbers: &[VersionNumber]) -> String {
+    numbers.iter().map(VersionNumber::to_string).collect::<Vec<_>>().join(", ")
 }
 
 impl From<InputError> for Error {

@@ -4,19 +4,24 @@
 //! a client's place is a [`Seat`]. Bytes are in S3 and checked before a row refers to them, and no
 //! call to S3 happens inside a transaction.
 
+mod describe;
 mod download;
 mod error;
+mod models;
 mod outputs;
 mod overrides;
 mod posture;
 mod publish;
 mod recover;
+mod retention;
+mod sweep;
 mod take_in;
+mod trash;
 mod urls;
 mod versions;
 
 // The protocols see rows, places and failures through here, and name neither the catalog nor the store.
-pub use crate::catalog::{Error as CatalogError, FileRow, VersionRow};
+pub use crate::catalog::{Deletion, Error as CatalogError, FileRow, ModelRow, Said, VersionRow};
 pub use crate::provision::{ClaimId, Effect, Gauges, InvalidOverride, Override, Report, Status};
 pub use crate::store::{Error as StoreError, Seat};
 pub use download::{Download, Wanted, content_disposition};
@@ -25,6 +30,8 @@ pub use overrides::{overrides_in_force, record_override, refresh_overrides};
 pub use posture::Readiness;
 pub use publish::Published;
 pub use recover::Recovered;
+pub use retention::Foreseen;
+pub use sweep::{Removed, SweepError, SweepGauges, SweepOptions, SweepReport, Sweeper, Sweeps};
 pub use take_in::{Incoming, IncomingStream};
 pub use urls::FileUrl;
 
@@ -67,6 +74,8 @@ pub struct Parts {
     pub limits: Limits,
     /// Where things are, for operators.
     pub outputs: Outputs,
+    /// What the sweeper of this process did.
+    pub sweeps: Sweeps,
 }
 
 /// Keeps a draft on the list of live ones while it is alive.

@@ -8,7 +8,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use super::take_in::{TakeIn, Taken};
 use super::{Error, IncomingStream, Registry, StoreError};
 use crate::access::Caller;
-use crate::catalog::{DraftRow, NewObject, NewVersion, Unfinished, VersionRow};
+use crate::catalog::{Deletion, DraftRow, ModelStanding, NewObject, NewVersion, Unfinished, VersionRow};
 use crate::domain::{DraftId, FileEntry, Integrity, ModelRef, ObjectKey, UploadToken, VersionNumber, version_digest};
 
 /// Files of one request that are committed at the same time.
@@ -35,6 +35,10 @@ impl Registry {
     /// [`Error`]; no object, no upload and no row is left then.
     pub async fn publish(&self, caller: &Caller, model: ModelRef, body: IncomingStream) -> Result<Published, Error> {
         self.posture_state().check().map_err(Error::WritesRefused)?;
+        // Asked again when the version gets its number; here, before any bytes are sent in vain.
+        if let ModelStanding::Trashed(Deletion { purge_at: until, .. }) = self.catalog().model_standing(&model).await? {
+            return Err(Error::ModelTrashed { model, until });
+        }
         // Before a byte of the body is asked for: who waits costs no more than a connection.
         let wait = self.limits().memory_wait;
         let turn = tokio::time::timeout(wait, Arc::clone(&self.turns).acquire_owned()).await;

@@ -102,6 +102,11 @@ impl Error {
         matches!(self, Self::Denied { operation: "DeleteObject", .. })
     }
 
+    /// Whether S3 refused, for want of a permission or because a retention is in force.
+    pub fn is_refused(&self) -> bool {
+        matches!(self, Self::Denied { .. })
+    }
+
     /// For `map_err`: sorts a failure of the SDK by its kind first and its code second.
     pub(super) fn during<E>(operation: &'static str) -> impl FnOnce(SdkError<E, HttpResponse>) -> Self
     where

@@ -1,8 +1,13 @@
 //! Version 1 of the API.
 
+pub(super) mod describe;
 pub(super) mod files;
+pub(super) mod hold;
+pub(super) mod models;
 pub(super) mod operations;
 pub(super) mod posture;
 pub(super) mod publish;
+pub(super) mod retention;
+pub(super) mod trash;
 pub(super) mod urls;
 pub(super) mod versions;
