@@ -71,14 +71,14 @@ impl Catalog {
         Ok(row.is_some())
     }
 
-    /// Up to `limit` drafts, oldest first.
+    /// Up to `limit` drafts of one request each, oldest first: those of clients end otherwise.
     ///
     /// # Errors
     /// [`Error`] of the database, or of a row that is not ours.
     pub async fn drafts(&self, limit: i64) -> Result<Vec<DraftRow>, Error> {
         let fail = || Error::during("list drafts");
         let rows = sqlx::query(
-            "select id, model_namespace, model_name, vault_id, token, created_by from drafts order by id limit $1",
+            "select id, model_namespace, model_name, vault_id, token, created_by from drafts where kind = 'request' order by id limit $1",
         )
         .bind(limit)
         .fetch_all(&self.read)

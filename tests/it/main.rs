@@ -18,5 +18,7 @@ mod provision_role;
 mod reads;
 mod start;
 mod support;
+mod sweep;
+mod trash;
 mod uploads;
 mod watch;

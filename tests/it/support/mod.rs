@@ -5,4 +5,5 @@ pub(crate) mod clients;
 pub(crate) mod fault_proxy;
 pub(crate) mod outside;
 pub(crate) mod process;
+pub(crate) mod rows;
 pub(crate) mod service;
