@@ -3,5 +3,5 @@
 mod guards;
 mod history;
 mod purge;
-mod scene;
+pub(crate) mod scene;
 mod unneeded;

@@ -12,58 +12,58 @@ use crate::support::outside::seaweedfs_with_localstack;
 use crate::support::rows::Rows;
 use crate::support::service::{BackEnd, Service, outside_environment};
 
-pub(super) struct Scene {
-    pub(super) service: Service,
-    pub(super) rows: Rows,
-    pub(super) s3: aws_sdk_s3::Client,
+pub(crate) struct Scene {
+    pub(crate) service: Service,
+    pub(crate) rows: Rows,
+    pub(crate) s3: aws_sdk_s3::Client,
 }
 
 /// What the sweeper of a test says beside the settings.
-pub(super) const NOW: &[(&str, &str)] = &[("STRONGROOM_SWEEP_AGE_HOURS", "0")];
+pub(crate) const NOW: &[(&str, &str)] = &[("STRONGROOM_SWEEP_AGE_HOURS", "0")];
 /// As [`NOW`], but what nothing refers to waits for its two days.
-pub(super) const LATER: &[(&str, &str)] = &[];
+pub(crate) const LATER: &[(&str, &str)] = &[];
 
 impl Scene {
-    pub(super) async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::with("").await
     }
 
-    pub(super) async fn with(settings: &str) -> Self {
+    pub(crate) async fn with(settings: &str) -> Self {
         Self::of(Service::start_with(BackEnd::Embedded, &format!("sweep_hours = 0\n{settings}")).await).await
     }
 
-    pub(super) async fn of(service: Service) -> Self {
+    pub(crate) async fn of(service: Service) -> Self {
         let (rows, s3) = (Rows::of(&service).await, service.s3().await);
         Self { service, rows, s3 }
     }
 
     /// Sweeps, and gives the report of a sweep that went through.
-    pub(super) async fn sweep(&self, environment: &[(&str, &str)], arguments: &[&str]) -> Value {
+    pub(crate) async fn sweep(&self, environment: &[(&str, &str)], arguments: &[&str]) -> Value {
         let (output, report) = self.swept(environment, arguments).await;
         assert!(output.status.success(), "{report:#}\n{}", String::from_utf8_lossy(&output.stderr));
         report
     }
 
     /// Sweeps, and gives why nothing was removed.
-    pub(super) async fn refused(&self, arguments: &[&str]) -> String {
+    pub(crate) async fn refused(&self, arguments: &[&str]) -> String {
         let (output, report) = self.swept(NOW, arguments).await;
         assert!(!output.status.success(), "{report:#}");
         assert_eq!(report["removed"]["versions"], 0);
         report["refused"].as_str().unwrap_or_else(|| panic!("{report:#}")).to_owned()
     }
 
-    pub(super) async fn swept(&self, environment: &[(&str, &str)], arguments: &[&str]) -> (Output, Value) {
+    pub(crate) async fn swept(&self, environment: &[(&str, &str)], arguments: &[&str]) -> (Output, Value) {
         let output = command(&self.service, environment, arguments).await;
         let report = serde_json::from_slice(&output.stdout);
         (output.clone(), report.unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr))))
     }
 
-    pub(super) async fn call(&self, method: Method, path: &str) -> u16 {
+    pub(crate) async fn call(&self, method: Method, path: &str) -> u16 {
         self.service.request(method, path).send().await.unwrap().status().as_u16()
     }
 
     /// Stores something that no row knows of, as somebody else would.
-    pub(super) async fn put(&self, key: &str) -> String {
+    pub(crate) async fn put(&self, key: &str) -> String {
         let put = self
             .s3
             .put_object()
@@ -76,7 +76,7 @@ impl Scene {
     }
 
     /// Begins a multipart upload that nobody will end.
-    pub(super) async fn begin_upload(&self, key: &str) -> String {
+    pub(crate) async fn begin_upload(&self, key: &str) -> String {
         let begun = self
             .s3
             .create_multipart_upload()
@@ -88,13 +88,13 @@ impl Scene {
     }
 
     /// Hides a key; gives the delete marker's id.
-    pub(super) async fn hide(&self, key: &str) -> String {
+    pub(crate) async fn hide(&self, key: &str) -> String {
         let hidden = self.s3.delete_object().bucket(&self.service.bucket).key(key).send().await.unwrap();
         hidden.version_id.unwrap()
     }
 
     /// Every version and delete marker below `models/`, as key and VersionId.
-    pub(super) async fn listed(&self) -> Vec<(String, String)> {
+    pub(crate) async fn listed(&self) -> Vec<(String, String)> {
         let mut all = Vec::new();
         let (mut key_marker, mut version_marker) = (None, None);
         loop {
@@ -120,7 +120,7 @@ impl Scene {
     }
 
     /// What rows name, as [`Self::listed`].
-    pub(super) async fn named(&self) -> Vec<(String, String)> {
+    pub(crate) async fn named(&self) -> Vec<(String, String)> {
         let texts = self.rows.texts("select s3_key || char(10) || s3_version_id from objects").await;
         let mut all: Vec<_> = texts
             .iter()
@@ -131,7 +131,7 @@ impl Scene {
     }
 
     /// The key of the only file of a version.
-    pub(super) async fn key_of(&self, number: i64) -> String {
+    pub(crate) async fn key_of(&self, number: i64) -> String {
         let sql = format!(
             "select o.s3_key from objects o join version_files f on f.object_id = o.id join versions v \
              on v.id = f.version_id where v.number = {number}"
@@ -140,11 +140,11 @@ impl Scene {
     }
 
     /// Makes a draft of a client by rows alone; gives what its keys begin with.
-    pub(super) async fn client_draft(&self, id: &str, expires_at: i64, keep: i64) -> String {
+    pub(crate) async fn client_draft(&self, id: &str, expires_at: i64, keep: i64) -> String {
         self.draft(id, "client", expires_at, keep).await
     }
 
-    pub(super) async fn draft(&self, id: &str, kind: &str, expires_at: i64, keep: i64) -> String {
+    pub(crate) async fn draft(&self, id: &str, kind: &str, expires_at: i64, keep: i64) -> String {
         self.rows
             .execute(format!(
                 "insert into drafts (id, model_namespace, model_name, vault_id, token, created_at, created_by, kind, \
@@ -156,7 +156,7 @@ impl Scene {
     }
 
     /// A file on its way into a draft, by a row alone.
-    pub(super) async fn upload_row(&self, draft: &str, key: &str, s3_id: Option<&str>, expires_at: i64) {
+    pub(crate) async fn upload_row(&self, draft: &str, key: &str, s3_id: Option<&str>, expires_at: i64) {
         let s3_id = s3_id.map_or("null".to_owned(), |id| format!("'{id}'"));
         self.rows
             .execute(format!(
@@ -169,7 +169,7 @@ impl Scene {
 }
 
 /// Runs `strongroom sweep` with the service's configuration, beside it or without it.
-pub(super) async fn command(service: &Service, environment: &[(&str, &str)], arguments: &[&str]) -> Output {
+pub(crate) async fn command(service: &Service, environment: &[(&str, &str)], arguments: &[&str]) -> Output {
     let outside = match service.back_end {
         BackEnd::Embedded => Vec::new(),
         BackEnd::SeaweedFs => outside_environment(seaweedfs_with_localstack().await),
@@ -189,4 +189,4 @@ pub(super) async fn command(service: &Service, environment: &[(&str, &str)], arg
 }
 
 /// Far in the future, in milliseconds.
-pub(super) const NEVER: i64 = 99_999_999_999_999;
+pub(crate) const NEVER: i64 = 99_999_999_999_999;
