@@ -11,11 +11,14 @@ mod look;
 mod maintenance;
 pub mod rebuild;
 mod secure;
+pub mod sweep;
+mod tools;
 mod watch;
 
 pub use back_end::{BackEndError, Outputs};
 pub use data_dir::DataDirError;
 pub use secure::SecureError;
+pub use tools::ToolError;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -124,6 +127,7 @@ impl Service {
             catalog.vault(&outputs.bucket, &outputs.region, outputs.key_arn.as_str()).await?
         };
         let made_token = access::admin_token(&catalog, data_dir.path()).await?;
+        let sweeps = registry::Sweeps::default();
         let registry = Registry::new(registry::Parts {
             catalog: catalog.clone(),
             store: secured.store.clone(),
@@ -131,12 +135,14 @@ impl Service {
             posture: secured.posture.clone(),
             limits: config.limits,
             outputs: secured.outputs.clone(),
+            sweeps: sweeps.clone(),
         });
         let recovered = registry.recover().await.map_err(StartError::Recover)?;
         if recovered != registry::Recovered::default() {
             tracing::info!(?recovered, "ended what the last run left");
         }
         let stop = CancellationToken::new();
+        let sweeping_store = secured.store.clone();
         let looker = (config.provision != Mode::Off).then(|| {
             let ours = secured.posture.status_of(ClaimId::BucketOurs) == Some(Status::Passed);
             let catalog = Some((catalog.clone(), vault));
@@ -154,6 +160,11 @@ impl Service {
             state: watch::State::default(),
         };
         let journal = maintenance::spawn(registry.clone(), watch, looker, stop.clone());
+        if let Some(every) = config.sweeping.every {
+            let sweeper = registry::Sweeper::new(catalog.clone(), sweeping_store);
+            let sweeping = sweep::again_and_again(sweeper, sweep::options(config), every, sweeps);
+            tokio::spawn(stop.clone().run_until_cancelled_owned(sweeping));
+        }
         Ok(Self {
             address,
             outputs: secured.outputs,

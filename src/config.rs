@@ -49,6 +49,8 @@ pub struct Config {
     pub watch: Duration,
     /// Bounds of what the service takes.
     pub limits: Limits,
+    /// How the sweeper works.
+    pub sweeping: Sweeping,
     /// `log_format`, `text` (default) or `json`.
     pub log_format: LogFormat,
     /// `log`, a filter such as `debug` or `strongroom=debug,info`.
@@ -136,6 +138,19 @@ pub struct Limits {
     pub download_url_life: Duration,
     /// `max_download_url_seconds`, 60 to 43,200, default 43,200: longest life that may be asked for.
     pub max_download_url_life: Duration,
+    /// `trash_days`, 0 to 3,650, default 30: how long what was deleted can be restored.
+    pub trash: Duration,
+}
+
+/// How the sweeper works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sweeping {
+    /// `sweep_hours`, 0 to 8,760, default 6: how often the running service sweeps; 0: never.
+    pub every: Option<Duration>,
+    /// `sweep_age_hours`, 0 to 8,760, default 48: how long ago the sweeper must have seen first what nothing refers to.
+    pub age: Duration,
+    /// `sweep_max_deletions`, 1 to 10,000,000, default 10,000: what one run removes at most.
+    pub max_deletions: u64,
 }
 
 /// One thing that is wrong with the configuration.

@@ -80,6 +80,7 @@ drop index versions_unfinished;
 create index versions_unfinished on versions (state) where state in ('publishing', 'described');
 
 -- A deleted model hides its versions; `purged_at`: they are gone, and the next version goes on from `last_number`.
+-- `purge_at` is 0 once its purge has begun.
 alter table models add column description text not null default '';
 alter table models add column deleted_at bigint;
 alter table models add column deleted_by text;
@@ -141,7 +142,7 @@ create index idempotency_by_draft on idempotency (draft_id);
 create index idempotency_by_age on idempotency (created_at);
 
 -- When the sweeper first saw something that nothing refers to: its age counts from there.
--- `kind` is `upload` or `version`; `s3_id` is the upload id or the VersionId.
+-- `kind` is `upload`, `version` or `object` (a row that no file refers to); `s3_id` is the upload id or the VersionId.
 create table sightings (
     kind text not null,
     s3_key text not null,

@@ -310,7 +310,7 @@ mod tests {
     use super::*;
 
     fn listed(version_id: &str, is_latest: bool, is_marker: bool) -> ListedVersion {
-        ListedVersion { key: "models/a/b/c/w".into(), version_id: version_id.into(), is_latest, is_marker }
+        ListedVersion { key: "models/a/b/c/w".into(), version_id: version_id.into(), is_latest, is_marker, size: 1 }
     }
 
     #[test]

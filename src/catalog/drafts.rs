@@ -125,7 +125,7 @@ impl Catalog {
     /// With a key that an earlier request had, nothing is recorded: the answer of that one is given.
     ///
     /// # Errors
-    /// [`Refusal::ModelDeleted`], [`Refusal::KeyInUse`], and of the database.
+    /// [`Error::ModelTrashed`], [`Refusal::KeyInUse`], and of the database.
     pub async fn begin_draft(&self, draft: &mut DraftRow, once: Option<&Once>) -> Result<Option<FirstAnswer>, Error> {
         let fail = || Error::during("record a draft");
         let mut tx = self.write.begin_with("begin immediate").await.map_err(fail())?;
@@ -147,7 +147,7 @@ impl Catalog {
     /// With a key that an earlier request had, nothing is recorded: `draft` becomes the one that request began.
     ///
     /// # Errors
-    /// [`Refusal::ModelDeleted`], [`Refusal::BaseNotFound`], [`Refusal::TooManyDrafts`], [`Refusal::KeyReused`], and of
+    /// [`Error::ModelTrashed`], [`Refusal::BaseNotFound`], [`Refusal::TooManyDrafts`], [`Refusal::KeyReused`], and of
     /// the database.
     pub async fn begin_client_draft(
         &self,
@@ -363,7 +363,7 @@ async fn first_spelling(tx: &mut AnyConnection, model: &ModelRef) -> Result<Mode
 /// Refuses a model in the trash.
 pub(super) async fn refuse_deleted(tx: &mut AnyConnection, model: &ModelRef) -> Result<(), Error> {
     let row = sqlx::query(
-        "select m.id from models m join namespaces n on n.id = m.namespace_id \
+        "select coalesce(m.purge_at, 0) as purge_at from models m join namespaces n on n.id = m.namespace_id \
          where n.folded = $1 and m.folded = $2 and m.deleted_at is not null and m.purged_at is null",
     )
     .bind(model.namespace.folded())
@@ -371,7 +371,8 @@ pub(super) async fn refuse_deleted(tx: &mut AnyConnection, model: &ModelRef) -> 
     .fetch_optional(tx)
     .await
     .map_err(Error::during("look a model up"))?;
-    if row.is_some() { Err(Refusal::ModelDeleted(model.clone()).into()) } else { Ok(()) }
+    let Some(row) = row else { return Ok(()) };
+    Err(Error::ModelTrashed { model: model.clone(), until: Timestamp::from_millis(number(&row, "purge_at")?) })
 }
 
 async fn insert(tx: &mut AnyConnection, draft: &DraftRow, kind: &str) -> Result<(), sqlx::Error> {

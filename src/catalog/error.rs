@@ -1,6 +1,7 @@
 //! What can go wrong with the catalog.
 
 use super::Refusal;
+use crate::domain::{ModelRef, Timestamp};
 
 /// A failure of the catalog.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +23,14 @@ pub enum Error {
         /// The value.
         value: String,
     },
+    /// The model is in the trash and takes no version.
+    #[error("the model `{model}` is in the trash")]
+    ModelTrashed {
+        /// Which.
+        model: ModelRef,
+        /// Until when it can be restored.
+        until: Timestamp,
+    },
     /// The schema could not be brought up to date.
     #[error("could not bring the catalog's schema up to date")]
     Migrate(#[source] sqlx::migrate::MigrateError),
@@ -40,7 +49,7 @@ impl Error {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Database { source, .. } => matches!(source, sqlx::Error::PoolTimedOut | sqlx::Error::Io(_)),
-            Self::Corrupt { .. } | Self::Migrate(_) | Self::Refused(_) => false,
+            Self::Corrupt { .. } | Self::ModelTrashed { .. } | Self::Migrate(_) | Self::Refused(_) => false,
         }
     }
 }

@@ -7,6 +7,7 @@ use super::Error;
 use super::error::stored;
 use crate::domain::{
     DraftId, FilePath, Integrity, Metadata, ModelName, ModelRef, Namespace, Sha256Digest, Timestamp, VersionNumber,
+    VersionState,
 };
 
 /// Some rows, and where the next ones begin.
@@ -57,6 +58,27 @@ pub struct VersionRow {
     pub plain_prefix: bool,
     /// Why its bytes are not given out.
     pub quarantine: Option<String>,
+    /// Where it is in its life.
+    pub state: VersionState,
+    /// What is said of it, beside the metadata.
+    pub description: String,
+    /// Counts the changes of description and metadata.
+    pub revision: i64,
+    /// Why it is on legal hold; none when it is not.
+    pub hold: Option<String>,
+    /// When it went to the trash; none outside.
+    pub deletion: Option<Deletion>,
+}
+
+/// That something is in the trash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deletion {
+    /// Since when.
+    pub at: Timestamp,
+    /// By whom.
+    pub by: String,
+    /// From when on it may be purged.
+    pub purge_at: Timestamp,
 }
 
 /// A file of a published version, and where its bytes are.
@@ -84,6 +106,20 @@ pub(super) fn number(row: &AnyRow, column: &str) -> Result<i64, Error> {
     row.try_get(column).map_err(Error::during("read a row"))
 }
 
+/// The number of a version, from its column.
+pub(super) fn version_number(row: &AnyRow) -> Result<VersionNumber, Error> {
+    let n = number(row, "number")?;
+    VersionNumber::new(n).ok_or_else(|| Error::Corrupt { what: "version number", value: n.to_string() })
+}
+
+/// The model that a row is about, as first spelled.
+pub(super) fn model_ref(row: &AnyRow) -> Result<ModelRef, Error> {
+    Ok(ModelRef {
+        namespace: stored::<Namespace>("namespace", &text(row, "namespace")?)?,
+        name: stored::<ModelName>("model name", &text(row, "model")?)?,
+    })
+}
+
 fn integrity(row: &AnyRow) -> Result<Integrity, Error> {
     let value = text(row, "integrity")?;
     Integrity::parse(&value).ok_or(Error::Corrupt { what: "integrity", value })
@@ -91,17 +127,12 @@ fn integrity(row: &AnyRow) -> Result<Integrity, Error> {
 
 impl VersionRow {
     pub(super) fn read(row: &AnyRow) -> Result<Self, Error> {
-        let n = number(row, "number")?;
         let metadata = text(row, "metadata")?;
         let declared = number(row, "declared_files")?;
         Ok(Self {
             id: number(row, "id")?,
-            model: ModelRef {
-                namespace: stored::<Namespace>("namespace", &text(row, "namespace")?)?,
-                name: stored::<ModelName>("model name", &text(row, "model")?)?,
-            },
-            number: VersionNumber::new(n)
-                .ok_or_else(|| Error::Corrupt { what: "version number", value: n.to_string() })?,
+            model: model_ref(row)?,
+            number: version_number(row)?,
             digest: stored("digest", &text(row, "digest")?)?,
             integrity: if declared == 0 { Integrity::Verified } else { Integrity::Declared },
             file_count: number(row, "file_count")? as u64,
@@ -113,8 +144,31 @@ impl VersionRow {
             draft: stored("draft id", &text(row, "draft_id")?)?,
             plain_prefix: number(row, "plain_prefix")? != 0,
             quarantine: row.try_get("quarantine").map_err(Error::during("read a row"))?,
+            state: state(row)?,
+            description: text(row, "description")?,
+            revision: number(row, "revision")?,
+            hold: Some(text(row, "hold")?).filter(|hold| !hold.is_empty()),
+            deletion: Deletion::read(row)?,
         })
     }
+}
+
+impl Deletion {
+    /// From the columns `deleted_at` (-1: none), `deleted_by` and `purge_at`.
+    pub(super) fn read(row: &AnyRow) -> Result<Option<Self>, Error> {
+        let at = number(row, "deleted_at")?;
+        if at < 0 {
+            return Ok(None);
+        }
+        let (by, purge_at) = (text(row, "deleted_by")?, Timestamp::from_millis(number(row, "purge_at")?));
+        Ok(Some(Self { at: Timestamp::from_millis(at), by, purge_at }))
+    }
+}
+
+/// The state of a version, from its column.
+pub(super) fn state(row: &AnyRow) -> Result<VersionState, Error> {
+    let value = text(row, "state")?;
+    VersionState::parse(&value).ok_or(Error::Corrupt { what: "state", value })
 }
 
 impl FileRow {

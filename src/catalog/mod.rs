@@ -5,12 +5,17 @@
 //! transaction as a writer, and a pool of readers. No call to S3 happens while a transaction is open.
 
 mod aliases;
+mod condemned;
+mod describe;
 mod drafts;
 mod error;
+mod expired;
+mod heads;
 mod idempotency;
 mod intact;
 mod leases;
 mod listing;
+mod models;
 mod objects;
 mod open;
 mod outbox;
@@ -23,19 +28,28 @@ mod tokens;
 mod uploads;
 mod vaults;
 mod versions;
-
 pub use aliases::{AliasMove, AliasOutcome, AliasRow, MAX_ALIASES, Standing};
 pub use drafts::DraftRow;
 pub use error::Error;
 pub use idempotency::{FirstAnswer, Once};
 pub use intact::PinnedObject;
 pub use leases::Lease;
-pub use listing::{FileRow, Page, VersionRow};
+pub use listing::{Deletion, FileRow, Page, VersionRow};
 pub use objects::{Elsewhere, NewObject, ObjectPlace};
 pub use overrides::OverrideRow;
 pub use publishing::{DraftToPublish, NewVersion, Unfinished};
 pub use rebuild::{Extent, FoundVersion, Gap};
 pub use refusal::Refusal;
+mod purge;
+mod sweep;
+mod trash;
+pub use condemned::ObjectRow;
+pub use describe::Said;
+pub use expired::{ExpiredDraft, ExpiredUpload};
+pub use heads::{Objection, Outcome};
+pub use models::{ModelRow, ModelStanding};
+pub use purge::{ModelPurge, Purge};
+pub use sweep::{Pin, Sighted, Sighting};
 pub use tokens::TokenRow;
 pub use uploads::{Placed, Room, UploadKind, UploadRow};
 

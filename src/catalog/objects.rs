@@ -115,7 +115,7 @@ impl Catalog {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn pins(&self, s3_key: &str, s3_version_id: &str) -> Result<bool, Error> {
+    pub async fn is_pinned(&self, s3_key: &str, s3_version_id: &str) -> Result<bool, Error> {
         // Asked of the writer, behind whatever it is doing.
         let row = sqlx::query("select id from objects where s3_key = $1 and s3_version_id = $2 limit 1")
             .bind(s3_key)

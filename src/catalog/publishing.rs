@@ -68,7 +68,7 @@ impl Catalog {
     /// Names of the namespace and the model that are new are recorded as they are spelled here.
     ///
     /// # Errors
-    /// [`Refusal::ModelDeleted`], [`Refusal::NamespaceFull`], and of the database; the draft is as it was then.
+    /// [`Error::ModelTrashed`], [`Refusal::NamespaceFull`], and of the database; the draft is as it was then.
     pub async fn begin_publish(&self, new: &NewVersion) -> Result<Unfinished, Error> {
         let fail = || Error::during("give a version its number");
         let now = Timestamp::now().millis();
@@ -104,7 +104,7 @@ impl Catalog {
     /// # Errors
     /// [`Refusal::DraftNotFound`]; [`Refusal::DraftChanging`] when the draft is not at the revision that was read;
     /// [`Refusal::UploadsUnfinished`], [`Refusal::NoFiles`], [`Refusal::WrongFile`], [`Refusal::Unverified`],
-    /// [`Refusal::ModelDeleted`], and of the database; the draft is as it was then.
+    /// [`Error::ModelTrashed`], and of the database; the draft is as it was then.
     pub async fn begin_publish_draft(&self, new: &DraftToPublish) -> Result<Unfinished, Error> {
         let fail = || Error::during("give a version its number");
         let now = Timestamp::now().millis();

@@ -14,9 +14,6 @@ pub enum Refusal {
     /// The draft has no such file.
     #[error("the draft has no file `{0}`")]
     FileNotFound(FilePath),
-    /// The model is in the trash.
-    #[error("the model `{0}` is deleted: restore it, or choose another name")]
-    ModelDeleted(ModelRef),
     /// The base of a draft is not there.
     #[error("the model `{model}` has no version {base} to begin from")]
     BaseNotFound {

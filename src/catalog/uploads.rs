@@ -120,7 +120,7 @@ impl Catalog {
     ///
     /// # Errors
     /// [`Refusal::DraftNotFound`], [`Refusal::PathConflict`], [`Refusal::TooManyFiles`], [`Refusal::NamespaceFull`],
-    /// [`Refusal::ModelDeleted`], and of the database.
+    /// [`Error::ModelTrashed`], and of the database.
     pub async fn begin_uploads(&self, draft: &DraftRow, uploads: &[UploadRow], room: Room) -> Result<(), Error> {
         let fail = || Error::during("record uploads");
         let mut tx = self.write.begin_with("begin immediate").await.map_err(fail())?;

@@ -37,4 +37,19 @@ impl Catalog {
             .map_err(fail())?;
         row.map(|row| row.try_get("id")).transpose().map_err(fail())
     }
+
+    /// Id and key of the vault that a bucket had last; none when no service has used it with this catalog.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn last_vault(&self, bucket: &str) -> Result<Option<(i64, String)>, Error> {
+        let fail = || Error::during("look up the vault");
+        let row = sqlx::query("select id, kms_key_arn from vaults where bucket = $1 order by id desc limit 1")
+            .bind(bucket)
+            .fetch_optional(&self.read)
+            .await
+            .map_err(fail())?;
+        let vault = |row: sqlx::any::AnyRow| Ok((row.try_get("id")?, row.try_get("kms_key_arn")?));
+        row.map(vault).transpose().map_err(fail())
+    }
 }

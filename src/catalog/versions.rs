@@ -7,15 +7,24 @@ use crate::domain::{Alias, FilePath, ModelRef, Sha256Digest, VersionNumber};
 /// The columns of a [`VersionRow`].
 macro_rules! version_select {
     ($rest:literal) => {
+        version_select!("v.state = 'published'", $rest)
+    };
+    ($states:literal, $rest:literal) => {
         concat!(
             "select v.id, n.name as namespace, m.name as model, v.number, v.digest, v.file_count, v.total_size, ",
-            "v.declared_files, v.metadata, v.created_at, v.created_by, v.draft_id, v.plain_prefix, v.quarantine ",
+            "v.declared_files, v.metadata, v.created_at, v.created_by, v.draft_id, v.plain_prefix, v.quarantine, ",
+            "v.state, v.description, v.revision, coalesce(v.hold, '') as hold, ",
+            "coalesce(v.deleted_at, -1) as deleted_at, coalesce(v.deleted_by, '') as deleted_by, ",
+            "coalesce(v.purge_at, -1) as purge_at ",
             "from versions v join models m on m.id = v.model_id join namespaces n on n.id = m.namespace_id ",
-            "where n.folded = $1 and m.folded = $2 and v.state = 'published' and m.deleted_at is null ",
+            "where n.folded = $1 and m.folded = $2 and m.deleted_at is null and ",
+            $states,
+            " ",
             $rest
         )
     };
 }
+pub(super) use version_select;
 
 impl Catalog {
     /// Published versions of a model, newest first, from below `before`.
@@ -89,24 +98,6 @@ impl Catalog {
         .await
         .map_err(Error::during("look a version up"))?;
         row.as_ref().map(VersionRow::read).transpose()
-    }
-
-    /// Whether the model has a row: it had a version once.
-    ///
-    /// # Errors
-    /// [`Error`] of the database.
-    pub async fn model_exists(&self, model: &ModelRef) -> Result<bool, Error> {
-        let row = sqlx::query(
-            "select m.id from models m join namespaces n on n.id = m.namespace_id \
-             where n.folded = $1 and m.folded = $2 and m.last_number > 0 and m.deleted_at is null \
-             and m.purged_at is null",
-        )
-        .bind(model.namespace.folded())
-        .bind(model.name.folded())
-        .fetch_optional(&self.read)
-        .await
-        .map_err(Error::during("look a model up"))?;
-        Ok(row.is_some())
     }
 
     /// Files of a version by path, from behind `after`.

@@ -6,6 +6,7 @@ mod embedded;
 mod openapi;
 mod rebuild;
 mod serve;
+mod sweep;
 
 use std::error::Error as StdError;
 use std::io::Write as _;
@@ -31,6 +32,8 @@ enum Command {
     /// Secure the bucket, prove it, and say what it is.
     #[command(subcommand)]
     Bucket(bucket::Bucket),
+    /// Remove what nothing refers to, and purge the trash; exit 1 when it was refused or ended early.
+    Sweep(sweep::Sweep),
     /// Run the embedded S3 and KMS alone, for repairs with other clients when the service does not start.
     Embedded(Settings),
     /// Make the catalog anew from the bucket alone, into an empty database; exit 1 when anything was lost.
@@ -84,6 +87,7 @@ pub fn run() -> ExitCode {
     let outcome = match cli.command {
         Command::Serve(serve) => serve.run().map(done),
         Command::Bucket(bucket) => bucket.run(),
+        Command::Sweep(sweep) => sweep.run(),
         Command::Embedded(settings) => embedded::run(&settings).map(done),
         Command::Rebuild(rebuild) => rebuild.run(),
         Command::CheckConfig(settings) => check_config::run(&settings).map(done),

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Config, InvalidConfig, Limits, LogFormat, MIB, Problem, Storage};
+use super::{Config, InvalidConfig, Limits, LogFormat, MIB, Problem, Storage, Sweeping};
 use crate::provision::Mode;
 
 pub(super) struct Value {
@@ -124,6 +124,7 @@ impl Reader {
         let secured = self.secured(&runtime_principals, is_s3);
         let watch = Duration::from_secs(self.number("watch_seconds", 1..=86_400, 300));
         let limits = self.limits();
+        let sweeping = self.sweeping();
         let log_format = self
             .parsed("log_format", "text or json", |text| match text {
                 "text" => Some(LogFormat::Text),
@@ -155,6 +156,7 @@ impl Reader {
             secured,
             watch,
             limits,
+            sweeping,
             log_format,
             log_filter,
         })
@@ -234,10 +236,21 @@ impl Reader {
             memory_wait: seconds(self.number("memory_wait_seconds", 1..=3_600, 60)),
             download_url_life: seconds(self.number("download_url_seconds", 60..=43_200, 900)),
             max_download_url_life: seconds(self.number("max_download_url_seconds", 60..=43_200, 43_200)),
+            trash: seconds(self.number("trash_days", 0..=3_650, 30) * 86_400),
         };
         if limits.download_url_life > limits.max_download_url_life {
             self.problem("download_url_seconds is larger than max_download_url_seconds".to_owned());
         }
         limits
+    }
+
+    fn sweeping(&mut self) -> Sweeping {
+        let hours = |hours: u64| Duration::from_secs(hours * 3600);
+        let every = self.number("sweep_hours", 0..=8_760, 6);
+        Sweeping {
+            every: (every > 0).then(|| hours(every)),
+            age: hours(self.number("sweep_age_hours", 0..=8_760, 48)),
+            max_deletions: self.number("sweep_max_deletions", 1..=10_000_000, 10_000),
+        }
     }
 }

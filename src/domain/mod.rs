@@ -15,8 +15,10 @@ mod parts;
 mod path;
 mod reference;
 mod retention;
+mod state;
 mod time;
 mod token;
+mod words;
 
 pub use alias_change::{AliasChange, Expected, InvalidReason};
 pub use digest::{InvalidDigest, Sha256Digest, Sha256Hasher};
@@ -32,9 +34,11 @@ pub use parts::{
 };
 pub use path::{FilePath, InvalidPath, PathConflict, PathSet};
 pub use reference::{Alias, InvalidRef, VersionNumber, VersionRef};
-pub use retention::Retention;
+pub use retention::{InvalidRetention, KeptBecause, Retention, Standing};
+pub use state::VersionState;
 pub use time::Timestamp;
 pub use token::{DraftId, UploadId, UploadToken};
+pub use words::{Description, InvalidWords, Reason};
 
 /// How far the SHA-256 of a file is known to be that of the stored bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]

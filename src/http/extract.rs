@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use utoipa::IntoParams;
 
 use super::problem::ApiError;
-use crate::domain::{Alias, DraftId, FilePath, ModelRef, UploadId, VersionRef};
+use crate::domain::{Alias, DraftId, FilePath, ModelRef, UploadId, VersionNumber, VersionRef};
 use crate::registry::{IdempotencyKey, Seat};
 
 /// `{ns}` and `{name}` of a path.
@@ -106,6 +106,13 @@ pub(super) struct NamedAlias {
     pub(super) alias: Alias,
 }
 
+/// A version that a path names by its number: what is changed is named by nothing else.
+#[derive(Debug)]
+pub(super) struct Numbered {
+    pub(super) model: ModelRef,
+    pub(super) number: VersionNumber,
+}
+
 /// A file that a path names.
 #[derive(Debug)]
 pub(super) struct File {
@@ -155,6 +162,21 @@ impl<S: Send + Sync> FromRequestParts<S> for NamedAlias {
         let found: AliasPath = path(parts, state).await?;
         let alias = found.alias.parse().map_err(|error| ApiError::bad_request("invalid_alias", error))?;
         Ok(Self { model: model(&found.ns, &found.name)?, alias })
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Numbered {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let Version { model, version } = Version::from_request_parts(parts, state).await?;
+        match version {
+            VersionRef::Number(number) => Ok(Self { model, number }),
+            _ => Err(ApiError::bad_request(
+                "number_required",
+                "what is changed is named by its number: another name may mean another version by the time it arrives",
+            )),
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Numbers for Prometheus, made from the posture and the catalog at each scrape: they cannot differ from them.
 
+mod sweep;
+
 use std::time::Duration;
 
 use axum::extract::State;
@@ -14,7 +16,7 @@ use prometheus_client::registry::Registry as Metrics;
 
 use super::auth::Authenticated;
 use super::problem::Problem;
-use crate::registry::{Effect, Gauges, JournalLag, Registry, Status};
+use crate::registry::{Effect, Gauges, JournalLag, Registry, Status, SweepGauges};
 
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -44,14 +46,13 @@ pub(super) async fn metrics(
     State(registry): State<Registry>,
     Authenticated(caller): Authenticated,
 ) -> impl IntoResponse {
-    (
-        [(header::CONTENT_TYPE, CONTENT_TYPE)],
-        exposition(&registry.gauges(&caller), registry.journal_lag(&caller).await.ok()),
-    )
+    let lag = registry.journal_lag(&caller).await.ok();
+    let text = exposition(&registry.gauges(&caller), lag, &registry.sweep_gauges(&caller));
+    ([(header::CONTENT_TYPE, CONTENT_TYPE)], text)
 }
 
 /// A lag that the catalog does not tell is left out: none would look like no lag.
-fn exposition(gauges: &Gauges, journal: Option<JournalLag>) -> String {
+fn exposition(gauges: &Gauges, journal: Option<JournalLag>, sweeps: &SweepGauges) -> String {
     let (held, unverified) = (Family::<ClaimLabels, Gauge>::default(), Family::<ClaimLabels, Gauge>::default());
     for (claim, status) in &gauges.claims {
         let effect = match claim.effect() {
@@ -89,6 +90,7 @@ fn exposition(gauges: &Gauges, journal: Option<JournalLag>) -> String {
         metrics.register("journal_lag_seconds", help, ConstGauge::new(age.as_secs_f64()));
     }
     metrics.register("build", "The running release", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+    sweep::register(&mut metrics, sweeps);
     let mut text = String::new();
     // Writing into a String cannot fail.
     _ = text::encode(&mut text, &metrics);
@@ -116,7 +118,7 @@ mod tests {
             overrides: 1,
         };
         let lag = JournalLag { entries: 3, age: Duration::from_millis(1_500) };
-        let text = exposition(&gauges, Some(lag));
+        let text = exposition(&gauges, Some(lag), &SweepGauges::default());
         for line in [
             r#"strongroom_posture_claim{claim="versioned",effect="blocking"} 0"#,
             r#"strongroom_posture_claim{claim="tagged",effect="degrading"} 1"#,

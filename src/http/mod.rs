@@ -42,6 +42,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
     ),
     servers((url = "/")),
     tags(
+        (name = "models", description = "What versions belong to, and what is kept of them"),
         (name = "versions", description = "Immutable, numbered sets of files of a model"),
         (name = "drafts", description = "Sets of files on their way to be a version, filled by many writers over days"),
         (name = "files", description = "The bytes of a version"),
@@ -81,7 +82,14 @@ fn routes_and_document(registry: Registry) -> (Router, OpenApi) {
 fn route_list() -> OpenApiRouter<Registry> {
     let router = OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(v1::publish::publish_version, v1::versions::list_versions))
-        .routes(routes!(v1::versions::get_version))
+        .routes(routes!(v1::versions::get_version, v1::trash::delete_version, v1::describe::patch_version))
+        .routes(routes!(v1::trash::restore_version))
+        .routes(routes!(v1::hold::hold_version, v1::hold::release_version))
+        .routes(routes!(v1::models::list_models))
+        .routes(routes!(v1::models::get_model, v1::models::patch_model, v1::trash::delete_model))
+        .routes(routes!(v1::trash::restore_model))
+        .routes(routes!(v1::retention::get_retention, v1::retention::put_retention, v1::retention::delete_retention))
+        .routes(routes!(v1::retention::preview_retention))
         .routes(routes!(v1::files::list_files))
         .routes(routes!(v1::urls::download_urls))
         .routes(routes!(v1::drafts::begin_draft, v1::drafts::list_drafts))

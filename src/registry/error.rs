@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use crate::catalog::Refusal;
+use crate::catalog::{Objection, Refusal};
 use crate::domain::{
-    Alias, FilePath, InvalidMetadata, InvalidPartSize, InvalidReason, ModelRef, PathConflict, Sha256Digest, Timestamp,
-    VersionNumber, VersionRef,
+    Alias, FilePath, InvalidMetadata, InvalidPartSize, InvalidReason, InvalidRetention, ModelRef, PathConflict,
+    Sha256Digest, Timestamp, VersionNumber, VersionRef,
 };
 use crate::provision::{ClaimId, GateClosed, InvalidOverride};
 use crate::{catalog, store};
@@ -77,6 +77,44 @@ pub enum Error {
     /// A reason that is none.
     #[error(transparent)]
     Reason(InvalidReason),
+    /// The model is in the trash, and was to be changed.
+    #[error("the model `{model}` is deleted and takes no change: {}", restorable(Some(.until), "its `/restore`"))]
+    ModelTrashed {
+        /// The model.
+        model: ModelRef,
+        /// Until when it can be restored.
+        until: Timestamp,
+    },
+    /// Aliases name what was to be deleted.
+    #[error("`{model}` is named by aliases ({}): move or remove them first", alias_list(.aliases))]
+    VersionAliased {
+        /// The model.
+        model: ModelRef,
+        /// The first ten.
+        aliases: Vec<(Alias, VersionNumber)>,
+    },
+    /// What was to be deleted is on legal hold.
+    #[error("`{model}` has versions on legal hold ({}): take the hold off first, if you may", listed(.numbers))]
+    VersionHeld {
+        /// The model.
+        model: ModelRef,
+        /// The first ten.
+        numbers: Vec<VersionNumber>,
+    },
+    /// A version of the model is being published.
+    #[error("a version of `{0}` is being published at this moment: try again")]
+    ModelBusy(ModelRef),
+    /// The version was changed meanwhile.
+    #[error(
+        "the version has changed, it is at revision {0} now: read it again, and send the ETag that comes with it in          `If-Match`"
+    )]
+    OtherRevision(i64),
+    /// The rules are none.
+    #[error(transparent)]
+    Retention(InvalidRetention),
+    /// The model has no rules.
+    #[error("the model `{0}` has no retention rules: every version is kept")]
+    NoRetention(ModelRef),
     /// The version has no such file.
     #[error("the version has no file `{0}`")]
     FileNotFound(FilePath),
@@ -217,6 +255,7 @@ impl From<catalog::Error> for Error {
     fn from(error: catalog::Error) -> Self {
         match error {
             catalog::Error::Refused(refusal) => Self::Refused(refusal),
+            catalog::Error::ModelTrashed { model, until } => Self::ModelTrashed { model, until },
             error => Self::Catalog(error),
         }
     }
@@ -227,6 +266,45 @@ fn part_problem(number: u32, size: u64, expected: Option<u64>) -> String {
         Some(expected) => format!("part {number} has {expected} bytes, not {size}"),
         None => format!("the upload has no part {number}: parts are numbered from 1"),
     }
+}
+
+impl Error {
+    /// A change that the catalog refused; `version` is the one that it was about, if any.
+    pub(super) fn refused(refusal: Objection, model: &ModelRef, version: Option<VersionNumber>) -> Self {
+        let model = model.clone();
+        match (refusal, version) {
+            (Objection::NoVersion, Some(number)) => {
+                Self::VersionNotFound { model, version: VersionRef::Number(number) }
+            }
+            (Objection::VersionTrashed { until }, Some(number)) => {
+                Self::VersionDeleted { model, version: VersionRef::Number(number), until }
+            }
+            (Objection::NoModel | Objection::NoVersion | Objection::VersionTrashed { .. }, _) => {
+                Self::ModelNotFound(model)
+            }
+            (Objection::ModelTrashed { until }, _) => Self::ModelTrashed { model, until },
+            (Objection::Aliased(aliases), _) => Self::VersionAliased { model, aliases },
+            (Objection::Held(numbers), _) => Self::VersionHeld { model, numbers },
+            (Objection::Busy, _) => Self::ModelBusy(model),
+            (Objection::OtherRevision(revision), _) => Self::OtherRevision(revision),
+        }
+    }
+}
+
+/// Whether there is a way back.
+fn restorable(until: Option<&Timestamp>, how: &str) -> String {
+    match until {
+        Some(until) if *until > Timestamp::now() => format!("POST {how} brings it back until {until}"),
+        _ => "its time in the trash is over, and its bytes are going".to_owned(),
+    }
+}
+
+fn alias_list(aliases: &[(Alias, VersionNumber)]) -> String {
+    aliases.iter().map(|(alias, number)| format!("{alias} -> {number}")).collect::<Vec<_>>().join(", ")
+}
+
+fn listed(numbers: &[VersionNumber]) -> String {
+    numbers.iter().map(VersionNumber::to_string).collect::<Vec<_>>().join(", ")
 }
 
 impl From<InputError> for Error {

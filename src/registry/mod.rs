@@ -5,12 +5,14 @@
 //! call to S3 happens inside a transaction.
 
 mod aliases;
+mod describe;
 mod download;
 mod draft_files;
 mod drafts;
 mod error;
 mod journal;
 mod live;
+mod models;
 mod outputs;
 mod overrides;
 mod posture;
@@ -20,14 +22,18 @@ mod rebuild;
 mod recover;
 mod removal;
 mod replay;
+mod retention;
+mod sweep;
 mod take_in;
+mod trash;
 mod uploads;
 mod urls;
 mod versions;
 
 // The protocols see rows, places and failures through here, and name neither the catalog nor the store.
 pub use crate::catalog::{
-    AliasMove, AliasRow, DraftRow, Error as CatalogError, FileRow, Refusal, UploadRow, VersionRow,
+    AliasMove, AliasRow, Deletion, DraftRow, Error as CatalogError, FileRow, ModelRow, Refusal, Said, UploadRow,
+    VersionRow,
 };
 pub use crate::provision::{ClaimId, Effect, Gauges, InvalidOverride, Override, Report, Status};
 pub use crate::store::{Error as StoreError, ListedPart, PresignedPart, PresignedParts, Seat};
@@ -41,6 +47,8 @@ pub use publish::Published;
 pub use rebuild::{Loss, LossKind, RebuildError, Rebuilt, rebuild};
 pub use recover::Recovered;
 pub use replay::IdempotencyKey;
+pub use retention::Foreseen;
+pub use sweep::{Removed, SweepError, SweepGauges, SweepOptions, SweepReport, Sweeper, Sweeps};
 pub use take_in::{Incoming, IncomingStream};
 pub use uploads::{Declaration, Declared, PartWish};
 pub use urls::FileUrl;
@@ -89,6 +97,8 @@ pub struct Parts {
     pub limits: Limits,
     /// Where things are, for operators.
     pub outputs: Outputs,
+    /// What the sweeper of this process did.
+    pub sweeps: Sweeps,
 }
 
 impl Registry {

@@ -8,7 +8,7 @@ use super::replay::fingerprint;
 use super::take_in::{Destination, TakeIn, Taken};
 use super::{Error, IdempotencyKey, IncomingStream, Registry};
 use crate::access::Caller;
-use crate::catalog::{DraftRow, NewObject, NewVersion, Once, Unfinished, VersionRow};
+use crate::catalog::{Deletion, DraftRow, ModelStanding, NewObject, NewVersion, Once, Unfinished, VersionRow};
 use crate::domain::{FileEntry, Integrity, ModelRef, ObjectKey, VersionNumber, version_digest};
 
 /// Files of one request that are committed at the same time.
@@ -41,6 +41,10 @@ impl Registry {
         body: IncomingStream,
     ) -> Result<Published, Error> {
         self.posture_state().check().map_err(Error::WritesRefused)?;
+        // Asked again when the version gets its number; here, before any bytes are sent in vain.
+        if let ModelStanding::Trashed(Deletion { purge_at: until, .. }) = self.catalog().model_standing(&model).await? {
+            return Err(Error::ModelTrashed { model, until });
+        }
         // Before a byte of the body is asked for.
         let turn = self.turn().await?;
         let once = key.map(|key| key.of(caller, "publish", &model));

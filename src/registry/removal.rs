@@ -21,7 +21,7 @@ impl Registry {
     /// Removes the bytes that a failed write left, unless a row pins them by now.
     pub(super) async fn remove_unless_pinned(&self, s3_key: &str, s3_version_id: &str) {
         let removed = async {
-            if !self.catalog().pins(s3_key, s3_version_id).await? {
+            if !self.catalog().is_pinned(s3_key, s3_version_id).await? {
                 self.store().remove_version(s3_key, s3_version_id).await?;
             }
             Ok::<_, Error>(())

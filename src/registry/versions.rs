@@ -2,14 +2,14 @@
 
 use super::{Error, Registry};
 use crate::access::Caller;
-use crate::catalog::{FileRow, Page, VersionRow};
-use crate::domain::{FilePath, ModelRef, VersionNumber, VersionRef};
+use crate::catalog::{Deletion, FileRow, ModelStanding, Page, VersionRow};
+use crate::domain::{FilePath, ModelRef, VersionNumber, VersionRef, VersionState};
 
 impl Registry {
     /// Published versions of a model, newest first.
     ///
     /// # Errors
-    /// [`Error::ModelNotFound`], and of the catalog.
+    /// [`Error::ModelNotFound`], [`Error::ModelDeleted`], and of the catalog.
     pub async fn versions(
         &self,
         _caller: &Caller,
@@ -18,8 +18,8 @@ impl Registry {
         limit: usize,
     ) -> Result<Page<VersionRow, VersionNumber>, Error> {
         let page = self.catalog().versions(model, before, limit).await?;
-        if page.items.is_empty() && !self.catalog().model_exists(model).await? {
-            return Err(Error::ModelNotFound(model.clone()));
+        if page.items.is_empty() {
+            self.refuse_absent(model).await?;
         }
         Ok(page)
     }
@@ -27,7 +27,8 @@ impl Registry {
     /// One published version.
     ///
     /// # Errors
-    /// [`Error::ModelNotFound`], [`Error::VersionNotFound`], and of the catalog.
+    /// [`Error::ModelNotFound`], [`Error::ModelDeleted`], [`Error::VersionNotFound`], [`Error::VersionDeleted`], and of
+    /// the catalog.
     pub async fn version(&self, _caller: &Caller, model: &ModelRef, version: &VersionRef) -> Result<VersionRow, Error> {
         let found = match version {
             VersionRef::Number(number) => self.catalog().version_by_number(model, *number).await?,
@@ -35,12 +36,28 @@ impl Registry {
             VersionRef::Digest(digest) => self.catalog().version_by_digest(model, *digest).await?,
             VersionRef::Alias(alias) => self.catalog().version_by_alias(model, alias).await?,
         };
-        match found {
-            Some(version) => Ok(version),
-            None if self.catalog().model_exists(model).await? => {
-                Err(Error::VersionNotFound { model: model.clone(), version: version.clone() })
+        if let Some(version) = found {
+            return Ok(version);
+        }
+        self.refuse_absent(model).await?;
+        if let VersionRef::Number(number) = *version
+            && let Some((state, purge_at)) = self.catalog().version_standing(model, number).await?
+            && matches!(state, VersionState::Trashed | VersionState::Purging)
+        {
+            let until = (state == VersionState::Trashed).then_some(purge_at);
+            return Err(Error::VersionDeleted { model: model.clone(), version: version.clone(), until });
+        }
+        Err(Error::VersionNotFound { model: model.clone(), version: version.clone() })
+    }
+
+    /// Refuses a model that is not there, or is in the trash.
+    pub(super) async fn refuse_absent(&self, model: &ModelRef) -> Result<(), Error> {
+        match self.catalog().model_standing(model).await? {
+            ModelStanding::Live => Ok(()),
+            ModelStanding::Absent => Err(Error::ModelNotFound(model.clone())),
+            ModelStanding::Trashed(Deletion { purge_at: until, .. }) => {
+                Err(Error::ModelDeleted { model: model.clone(), until: Some(until) })
             }
-            None => Err(Error::ModelNotFound(model.clone())),
         }
     }
 

@@ -122,6 +122,11 @@ impl Error {
         source.downcast_ref::<Cause>().is_some_and(|cause| cause.code == "InvalidPart")
     }
 
+    /// Whether S3 refused, for want of a permission or because a retention is in force.
+    pub fn is_refused(&self) -> bool {
+        matches!(self, Self::Denied { .. })
+    }
+
     /// For `map_err`: sorts a failure of the SDK by its kind first and its code second.
     pub(super) fn during<E>(operation: &'static str) -> impl FnOnce(SdkError<E, HttpResponse>) -> Self
     where

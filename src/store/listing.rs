@@ -13,6 +13,8 @@ pub struct ListedVersion {
     pub is_latest: bool,
     /// Whether it hides the key instead of holding bytes.
     pub is_marker: bool,
+    /// Bytes; 0 when S3 does not say.
+    pub size: u64,
 }
 
 /// Where a page ended.
@@ -55,19 +57,23 @@ impl Store {
             .send()
             .await
             .map_err(Error::during("ListObjectVersions"))?;
-        let listed = |key: Option<String>, version_id: Option<String>, is_latest: Option<bool>, is_marker| {
+        let listed = |key: Option<String>, version_id: Option<String>, is_latest: Option<bool>, size: Option<u64>| {
             Some(ListedVersion {
                 key: key?,
                 version_id: version_id.unwrap_or_else(|| "null".to_owned()),
                 is_latest: is_latest == Some(true),
-                is_marker,
+                is_marker: size.is_none(),
+                size: size.unwrap_or_default(),
             })
         };
         let versions = page.versions.unwrap_or_default().into_iter();
         let markers = page.delete_markers.unwrap_or_default().into_iter();
         let mut versions: Vec<ListedVersion> = versions
-            .filter_map(|version| listed(version.key, version.version_id, version.is_latest, false))
-            .chain(markers.filter_map(|marker| listed(marker.key, marker.version_id, marker.is_latest, true)))
+            .filter_map(|version| {
+                let size = version.size.and_then(|size| u64::try_from(size).ok()).unwrap_or_default();
+                listed(version.key, version.version_id, version.is_latest, Some(size))
+            })
+            .chain(markers.filter_map(|marker| listed(marker.key, marker.version_id, marker.is_latest, None)))
             .collect();
         // The SDK gives versions and markers as two lists; within a key the order of each is kept.
         versions.sort_by(|a, b| (&a.key, !a.is_latest).cmp(&(&b.key, !b.is_latest)));

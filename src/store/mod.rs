@@ -25,6 +25,7 @@ mod presign;
 mod read;
 mod recover;
 mod stored;
+mod uploads;
 
 pub use budget::MemoryBudget;
 pub use canary::{CanaryError, Leftover, MAX_SKEW};
@@ -42,6 +43,7 @@ pub use pending::Pending;
 pub use presign::{Presigned, PresignedPart, PresignedParts, Reach, Seat};
 pub use read::Bytes;
 pub use stored::Stored;
+pub use uploads::{ListedUpload, UploadPage, UploadsTo};
 
 use std::sync::Arc;
 

@@ -3,6 +3,7 @@
 
 mod roles;
 mod scenario;
+mod sweeping;
 
 use std::path::PathBuf;
 

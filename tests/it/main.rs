@@ -22,5 +22,7 @@ mod reads;
 mod rebuild;
 mod start;
 mod support;
+mod sweep;
+mod trash;
 mod uploads;
 mod watch;

@@ -64,6 +64,7 @@ impl From<FileRow> for FileView {
         (status = 400, body = Problem, description = "`invalid_name`, `invalid_ref`, `invalid_limit`, `invalid_cursor`"),
         (status = 401, body = Problem),
         (status = 404, body = Problem, description = "`model_not_found`, `version_not_found`"),
+        (status = 410, body = Problem, description = "`model_deleted`, `version_deleted`"),
     ),
     security(("bearer" = []), ("basic" = []))
 )]
@@ -125,6 +126,7 @@ pub(crate) enum Via {
         (status = 400, body = Problem, description = "`invalid_name`, `invalid_ref`, `invalid_file_path`"),
         (status = 401, body = Problem),
         (status = 404, body = Problem, description = "`model_not_found`, `version_not_found`, `file_not_found`"),
+        (status = 410, body = Problem, description = "`model_deleted`, `version_deleted`"),
         (status = 412, body = Problem, description = "`precondition_failed`"),
         (status = 416, body = Problem, description = "`range_not_satisfiable`"),
         (status = 502, body = Problem, description = "`storage_failed`, `storage_denied`"),

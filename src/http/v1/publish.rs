@@ -65,7 +65,7 @@ pub(crate) struct UnderwayView {
         (status = 400, body = Problem, description = "`invalid_name`, `invalid_file_path`, `path_conflict`, `path_required`, `no_files`, `invalid_query`, `invalid_metadata`, `malformed_body`, `body_incomplete`, `invalid_digest`, `invalid_idempotency_key`"),
         (status = 401, body = Problem),
         (status = 408, body = Problem, description = "`body_timeout`"),
-        (status = 409, body = Problem, description = "`idempotency_key_in_use`, `model_deleted`"),
+        (status = 409, body = Problem, description = "`idempotency_key_in_use`, `model_deleted`: restore it first"),
         (status = 413, body = Problem, description = "`file_too_large`, `too_many_files`, `namespace_full`"),
         (status = 422, body = Problem, description = "`digest_mismatch`, `idempotency_key_reused`"),
         (status = 502, body = Problem, description = "`storage_failed`, `storage_denied`"),

@@ -131,7 +131,7 @@ pub fn policy(role: Role, scope: &Scope<'_>) -> Result<IdentityPolicy, NoPolicy>
     let statement = match role {
         Role::Provisioner => provisioner(scope, &place),
         Role::Runtime => serving(scope, &place, scope.key.ok_or(NoPolicy::KeyUnknown { role })?),
-        Role::Sweeper => sweeper(scope, &place),
+        Role::Sweeper => sweeper(scope, &place, scope.key.ok_or(NoPolicy::KeyUnknown { role })?),
         Role::Destroyer => destroyer(scope, &place)?,
     };
     Ok(IdentityPolicy { version: "2012-10-17", statement })
@@ -209,11 +209,14 @@ fn serving(scope: &Scope<'_>, place: &Place, key: &KeyArn) -> Vec<Statement> {
     statements
 }
 
-fn sweeper(scope: &Scope<'_>, place: &Place) -> Vec<Statement> {
+fn sweeper(scope: &Scope<'_>, place: &Place, key: &KeyArn) -> Vec<Statement> {
     let permissions = needed(scope, &SWEEPER);
+    let decrypt = allow("DecryptClaimThroughS3", on(Target::KeyThroughS3, &permissions), vec![key.to_string()]);
     vec![
         allow("SeeBucket", on(Target::Bucket, &permissions), vec![place.bucket()]),
         allow("RemoveVersions", on(Target::Objects, &permissions), place.below(&SWEPT)),
+        allow("ReadClaim", on(Target::Claim, &permissions), vec![place.claim()]),
+        decrypt.only(through_s3(scope, place)),
     ]
 }
 
@@ -412,7 +415,7 @@ mod tests {
                     statement["Action"].as_array().unwrap().iter().map(|a| a.as_str().unwrap()).collect();
                 assert!(actions.iter().all(|action| !action.contains('*')), "{statement}");
                 if actions.contains(&"kms:Decrypt") {
-                    assert!(matches!(role, Role::Runtime | Role::Destroyer), "{statement}");
+                    assert!(matches!(role, Role::Runtime | Role::Sweeper | Role::Destroyer), "{statement}");
                     assert_eq!(statement["Resource"], serde_json::json!([ARN]));
                     assert_eq!(
                         statement["Condition"]["StringEquals"]["kms:ViaService"],
@@ -450,12 +453,11 @@ mod tests {
     fn role_that_needs_the_key_has_no_policy_before_there_is_one() {
         let wanted = plain();
         let scope = Scope { wanted: &wanted, key: None, provision_role: None };
-        for role in [Role::Runtime, Role::Destroyer] {
+        for role in [Role::Runtime, Role::Sweeper, Role::Destroyer] {
             assert_eq!(policy(role, &scope), Err(NoPolicy::KeyUnknown { role }));
         }
         let provisioner = serde_json::to_string(&policy(Role::Provisioner, &scope).unwrap()).unwrap();
         assert!(provisioner.contains("arn:aws:kms:eu-west-1:*:alias/ml"), "{provisioner}");
-        assert!(policy(Role::Sweeper, &scope).is_ok());
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub enum Target {
     Bucket,
     /// The objects below the prefixes in use.
     Objects,
+    /// The object that says whose the bucket is.
+    Claim,
     /// The key, and only on behalf of S3 for this bucket.
     KeyThroughS3,
     /// The key.
@@ -116,12 +118,14 @@ pub const RUNTIME: [Permission; 25] = [
     when(When::KeyOfOurs, "kms:ListResourceTags", Target::Key, "watch: the key says whose it is"),
 ];
 
-/// The sweeper: removes what nobody refers to, and can read and write nothing.
-pub const SWEEPER: [Permission; 4] = [
+/// The sweeper: removes what nobody refers to; it writes nothing, and reads nothing but whose the bucket is.
+pub const SWEEPER: [Permission; 6] = [
     always("s3:ListBucketVersions", Target::Bucket, "find versions that nobody refers to"),
     always("s3:ListBucketMultipartUploads", Target::Bucket, "find uploads that nobody will finish"),
     always("s3:AbortMultipartUpload", Target::Objects, "end them"),
     always("s3:DeleteObjectVersion", Target::Objects, "remove versions, each by its id"),
+    always("s3:GetObject", Target::Claim, "read whose the bucket is, before anything is removed"),
+    always("kms:Decrypt", Target::KeyThroughS3, "decrypt that, and nothing else that it could read"),
 ];
 
 /// What the provisioner does to the bucket.

@@ -189,7 +189,7 @@ fn before_there_is_a_key_its_users_have_no_policy() {
     let output = strongroom(&["bucket", "iam", "--data-dir", &data]);
     let all = document(&output);
     let roles: Vec<_> = all.as_object().unwrap().keys().cloned().collect();
-    assert_eq!(roles, ["provisioner", "sweeper"]);
+    assert_eq!(roles, ["provisioner"]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("strongroom bucket apply"));
     let refused = strongroom(&["bucket", "iam", "--data-dir", &data, "--role", "runtime"]);
     assert!(!refused.status.success() && refused.stdout.is_empty());

@@ -6,5 +6,6 @@ pub(crate) mod drafts;
 pub(crate) mod fault_proxy;
 pub(crate) mod outside;
 pub(crate) mod process;
+pub(crate) mod rows;
 pub(crate) mod scripted_s3;
 pub(crate) mod service;

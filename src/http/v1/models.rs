@@ -1,0 +1,168 @@
+//! Models: listed, read, described.
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::domain::{Description, ModelRef, Namespace, Retention, VersionNumber};
+use crate::http::auth::Authenticated;
+use crate::http::extract::{self, Model, Query};
+use crate::http::page::{PageView, bounded_limit, cursor, read_cursor};
+use crate::http::problem::{ApiError, Problem};
+use crate::registry::{ModelRow, Registry};
+
+/// A model.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ModelView {
+    /// Namespace of the model.
+    namespace: String,
+    /// The model.
+    name: String,
+    /// What is said of it.
+    description: String,
+    /// The highest published version; null when all are in the trash.
+    latest: Option<i64>,
+    /// Published versions.
+    version_count: u64,
+    /// RFC 3339, UTC.
+    #[schema(format = "date-time")]
+    created_at: String,
+    /// Which versions are kept; null: all.
+    retention: Option<Retention>,
+}
+
+impl From<ModelRow> for ModelView {
+    fn from(row: ModelRow) -> Self {
+        Self {
+            namespace: row.model.namespace.into(),
+            name: row.model.name.into(),
+            description: row.description,
+            latest: row.latest.map(VersionNumber::get),
+            version_count: row.version_count,
+            created_at: row.created_at.to_string(),
+            retention: row.retention,
+        }
+    }
+}
+
+/// Which models, and which page of them.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ModelsQuery {
+    /// Only models of this namespace.
+    namespace: Option<String>,
+    /// Items of the page, 1 to 200; 50 unless asked otherwise.
+    limit: Option<usize>,
+    /// `next_cursor` of the page before; the first page without.
+    cursor: Option<String>,
+}
+
+/// Where a page of models ended.
+struct Place(ModelRef);
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::str::FromStr for Place {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (namespace, name) = text.split_once('/').ok_or(())?;
+        let namespace = namespace.parse().map_err(drop)?;
+        Ok(Self(ModelRef { namespace, name: name.parse().map_err(drop)? }))
+    }
+}
+
+/// List models by namespace and name, in any case of their letters.
+#[utoipa::path(
+    get,
+    path = "/v1/models",
+    tag = "models",
+    params(ModelsQuery),
+    responses(
+        (status = 200, body = PageView<ModelView>),
+        (status = 400, body = Problem, description = "`invalid_name`, `invalid_query`, `invalid_limit`, `invalid_cursor`"),
+        (status = 401, body = Problem),
+    ),
+    security(("bearer" = []), ("basic" = []))
+)]
+pub(crate) async fn list_models(
+    State(registry): State<Registry>,
+    Authenticated(caller): Authenticated,
+    Query(query): Query<ModelsQuery>,
+) -> Result<Json<PageView<ModelView>>, ApiError> {
+    let invalid = |error| ApiError::bad_request("invalid_name", error);
+    let namespace: Option<Namespace> = query.namespace.as_deref().map(str::parse).transpose().map_err(invalid)?;
+    let after: Option<Place> = query.cursor.as_deref().map(read_cursor).transpose()?;
+    let (after, limit) = (after.map(|place| place.0), bounded_limit(query.limit)?);
+    let page = registry.models(&caller, namespace.as_ref(), after.as_ref(), limit).await?;
+    let next_cursor = page.next.as_ref().map(cursor);
+    Ok(Json(PageView { items: page.items.into_iter().map(ModelView::from).collect(), next_cursor }))
+}
+
+/// Get one model.
+#[utoipa::path(
+    get,
+    path = "/v1/models/{ns}/{name}",
+    tag = "models",
+    params(("ns" = String, Path, description = "Namespace"), ("name" = String, Path, description = "Model name")),
+    responses(
+        (status = 200, body = ModelView),
+        (status = 400, body = Problem, description = "`invalid_name`"),
+        (status = 401, body = Problem),
+        (status = 404, body = Problem, description = "`model_not_found`"),
+        (status = 410, body = Problem, description = "`model_deleted`"),
+    ),
+    security(("bearer" = []), ("basic" = []))
+)]
+pub(crate) async fn get_model(
+    State(registry): State<Registry>,
+    Authenticated(caller): Authenticated,
+    Model(model): Model,
+) -> Result<Json<ModelView>, ApiError> {
+    Ok(Json(ModelView::from(registry.model(&caller, &model).await?)))
+}
+
+/// What to say of a model.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, expecting = "an object with description")]
+pub(crate) struct ModelPatch {
+    /// All of it, at most 16 KiB; empty takes it away.
+    description: String,
+}
+
+/// Change the description of a model.
+#[utoipa::path(
+    patch,
+    path = "/v1/models/{ns}/{name}",
+    tag = "models",
+    params(("ns" = String, Path, description = "Namespace"), ("name" = String, Path, description = "Model name")),
+    request_body = ModelPatch,
+    responses(
+        (status = 200, body = ModelView),
+        (status = 400, body = Problem, description = "`invalid_name`, `invalid_json`, `invalid_description`"),
+        (status = 401, body = Problem),
+        (status = 404, body = Problem, description = "`model_not_found`"),
+        (status = 409, body = Problem, description = "`model_deleted`"),
+        (status = 413, body = Problem, description = "`body_too_large`"),
+        (status = 415, body = Problem, description = "`unsupported_media_type`"),
+        (status = 422, body = Problem, description = "`invalid_json`"),
+    ),
+    security(("bearer" = []), ("basic" = []))
+)]
+pub(crate) async fn patch_model(
+    State(registry): State<Registry>,
+    Authenticated(caller): Authenticated,
+    Model(model): Model,
+    extract::Json(patch): extract::Json<Option<ModelPatch>>,
+) -> Result<Json<ModelView>, ApiError> {
+    let patch = patch.ok_or_else(|| ApiError::bad_request("invalid_json", "the body is `{\"description\"}`"))?;
+    let description: Description =
+        patch.description.parse().map_err(|error| ApiError::bad_request("invalid_description", error))?;
+    Ok(Json(ModelView::from(registry.describe_model(&caller, &model, &description).await?)))
+}
