@@ -144,6 +144,7 @@ impl Service {
             every: config.watch,
             state: watch::State::default(),
         };
+        registry.begin_verifying(&stop);
         maintenance::spawn(registry.clone(), watch, looker, stop.clone());
         Ok(Self {
             address,

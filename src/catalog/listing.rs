@@ -39,7 +39,7 @@ pub struct VersionRow {
     pub number: VersionNumber,
     /// Digest over its files.
     pub digest: Sha256Digest,
-    /// Whether every file's digest is proven.
+    /// Whether every file's digest is proven; wrong while it is quarantined.
     pub integrity: Integrity,
     /// Files.
     pub file_count: u64,
@@ -94,6 +94,7 @@ impl VersionRow {
         let n = number(row, "number")?;
         let metadata = text(row, "metadata")?;
         let declared = number(row, "declared_files")?;
+        let quarantine: Option<String> = row.try_get("quarantine").map_err(Error::during("read a row"))?;
         Ok(Self {
             id: number(row, "id")?,
             model: ModelRef {
@@ -103,7 +104,11 @@ impl VersionRow {
             number: VersionNumber::new(n)
                 .ok_or_else(|| Error::Corrupt { what: "version number", value: n.to_string() })?,
             digest: stored("digest", &text(row, "digest")?)?,
-            integrity: if declared == 0 { Integrity::Verified } else { Integrity::Declared },
+            integrity: match (&quarantine, declared) {
+                (Some(_), _) => Integrity::Wrong,
+                (None, 0) => Integrity::Verified,
+                (None, _) => Integrity::Declared,
+            },
             file_count: number(row, "file_count")? as u64,
             total_size: number(row, "total_size")? as u64,
             metadata: Metadata::from_json(metadata.as_bytes())
@@ -112,7 +117,7 @@ impl VersionRow {
             created_by: text(row, "created_by")?,
             draft: stored("draft id", &text(row, "draft_id")?)?,
             plain_prefix: number(row, "plain_prefix")? != 0,
-            quarantine: row.try_get("quarantine").map_err(Error::during("read a row"))?,
+            quarantine,
         })
     }
 }

@@ -10,6 +10,7 @@ mod idempotency;
 mod intact;
 mod leases;
 mod listing;
+mod namespaces;
 mod objects;
 mod open;
 mod outbox;
@@ -19,6 +20,7 @@ mod refusal;
 mod tokens;
 mod uploads;
 mod vaults;
+mod verification;
 mod versions;
 
 pub use drafts::DraftRow;
@@ -27,12 +29,14 @@ pub use idempotency::{FirstAnswer, Once};
 pub use intact::PinnedObject;
 pub use leases::Lease;
 pub use listing::{FileRow, Page, VersionRow};
+pub use namespaces::NamespaceRow;
 pub use objects::{Elsewhere, NewObject, ObjectPlace};
 pub use overrides::OverrideRow;
 pub use publishing::{DraftToPublish, NewVersion, Unfinished};
 pub use refusal::Refusal;
 pub use tokens::TokenRow;
 pub use uploads::{Placed, Room, UploadKind, UploadRow};
+pub use verification::{Declared, Found, ObjectCounts, ObjectToCheck, Recorded};
 
 use sqlx::AnyPool;
 

@@ -1,5 +1,7 @@
 //! Numbers for Prometheus, made from the posture at each scrape: they cannot differ from it.
 
+mod verification;
+
 use std::time::Duration;
 
 use axum::extract::State;
@@ -14,7 +16,7 @@ use prometheus_client::registry::Registry as Metrics;
 
 use super::auth::Authenticated;
 use super::problem::Problem;
-use crate::registry::{Effect, Gauges, Registry, Status};
+use crate::registry::{Effect, Gauges, Registry, Status, VerificationGauges};
 
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -44,10 +46,12 @@ pub(super) async fn metrics(
     State(registry): State<Registry>,
     Authenticated(caller): Authenticated,
 ) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, CONTENT_TYPE)], exposition(&registry.gauges(&caller)))
+    // What the catalog does not tell is left out: nothing would look like none.
+    let verification = registry.verification_gauges(&caller).await.ok();
+    ([(header::CONTENT_TYPE, CONTENT_TYPE)], exposition(&registry.gauges(&caller), verification.as_ref()))
 }
 
-fn exposition(gauges: &Gauges) -> String {
+fn exposition(gauges: &Gauges, verified: Option<&VerificationGauges>) -> String {
     let (held, unverified) = (Family::<ClaimLabels, Gauge>::default(), Family::<ClaimLabels, Gauge>::default());
     for (claim, status) in &gauges.claims {
         let effect = match claim.effect() {
@@ -79,6 +83,9 @@ fn exposition(gauges: &Gauges) -> String {
     let refused = ConstGauge::new(i64::from(gauges.writes_refused));
     metrics.register("writes_refused", "Whether new bytes are refused because the bucket is not proven safe", refused);
     metrics.register("build", "The running release", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+    if let Some(verified) = verified {
+        verification::register(&mut metrics, verified);
+    }
     let mut text = String::new();
     // Writing into a String cannot fail.
     _ = text::encode(&mut text, &metrics);
@@ -105,7 +112,8 @@ mod tests {
             writes_refused: true,
             overrides: 1,
         };
-        let text = exposition(&gauges);
+        let verified = VerificationGauges { waiting: 7, verified: 9, ..VerificationGauges::default() };
+        let text = exposition(&gauges, Some(&verified));
         for line in [
             r#"strongroom_posture_claim{claim="versioned",effect="blocking"} 0"#,
             r#"strongroom_posture_claim{claim="tagged",effect="degrading"} 1"#,
@@ -116,6 +124,9 @@ mod tests {
             "strongroom_posture_look_duration_seconds 0.25",
             "strongroom_posture_overrides 1",
             "strongroom_writes_refused 1",
+            "strongroom_verification_waiting 7",
+            "strongroom_verification_missing 0",
+            "strongroom_verification_verified_total 9",
             concat!(r#"strongroom_build_info{version=""#, env!("CARGO_PKG_VERSION"), r#""} 1"#),
         ] {
             assert!(text.lines().any(|found| found == line), "{line} in\n{text}");

@@ -45,6 +45,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
         (name = "versions", description = "Immutable, numbered sets of files of a model"),
         (name = "drafts", description = "Sets of files on their way to be a version, filled by many writers over days"),
         (name = "files", description = "The bytes of a version"),
+        (name = "namespaces", description = "Who owns models, and what that takes"),
         (name = "access", description = "Who is calling"),
         (name = "operations", description = "For operators and load balancers"),
     )
@@ -90,6 +91,7 @@ fn route_list() -> OpenApiRouter<Registry> {
         .routes(routes!(v1::uploads::get_upload, v1::uploads::abort_upload))
         .routes(routes!(v1::uploads::part_urls))
         .routes(routes!(v1::uploads::complete_upload))
+        .routes(routes!(v1::namespaces::get_namespace, v1::namespaces::change_namespace))
         .routes(routes!(v1::operations::outputs))
         .routes(routes!(v1::operations::whoami))
         .routes(routes!(v1::posture::posture))

@@ -142,6 +142,8 @@ impl From<Error> for ApiError {
         match error {
             Error::ModelNotFound(_) => Self::new(StatusCode::NOT_FOUND, "model_not_found", detail),
             Error::VersionNotFound { .. } => Self::new(StatusCode::NOT_FOUND, "version_not_found", detail),
+            Error::NamespaceNotFound(_) => Self::new(StatusCode::NOT_FOUND, "namespace_not_found", detail),
+            Error::VersionQuarantined { .. } => Self::new(StatusCode::CONFLICT, "version_quarantined", detail),
             Error::FileNotFound(_) => Self::new(StatusCode::NOT_FOUND, "file_not_found", detail),
             Error::Refused(refusal) => from_refusal(&refusal, detail),
             Error::PartSize { .. } => Self::new(StatusCode::BAD_REQUEST, "invalid_part_size", detail),

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use crate::catalog::Refusal;
-use crate::domain::{FilePath, InvalidMetadata, InvalidPartSize, ModelRef, PathConflict, Sha256Digest, VersionRef};
+use crate::domain::{
+    FilePath, InvalidMetadata, InvalidPartSize, ModelRef, Namespace, PathConflict, Sha256Digest, VersionNumber,
+    VersionRef,
+};
 use crate::provision::{ClaimId, GateClosed, InvalidOverride};
 use crate::{catalog, store};
 
@@ -20,6 +23,22 @@ pub enum Error {
         model: ModelRef,
         /// What was asked for.
         version: VersionRef,
+    },
+    /// Nothing was ever stored in the namespace.
+    #[error("there is no namespace `{0}`")]
+    NamespaceNotFound(Namespace),
+    /// The version's bytes are not given out.
+    #[error(
+        "version {number} of `{model}` is quarantined: {reason}. Its bytes are not given out; read another version, or \
+         publish the right file again"
+    )]
+    VersionQuarantined {
+        /// The model.
+        model: ModelRef,
+        /// Which version.
+        number: VersionNumber,
+        /// Why.
+        reason: String,
     },
     /// The version has no such file.
     #[error("the version has no file `{0}`")]

@@ -9,6 +9,7 @@ mod draft_files;
 mod drafts;
 mod error;
 mod live;
+mod namespaces;
 mod outputs;
 mod overrides;
 mod posture;
@@ -20,10 +21,12 @@ mod replay;
 mod take_in;
 mod uploads;
 mod urls;
+mod verification;
+mod verifier;
 mod versions;
 
 // The protocols see rows, places and failures through here, and name neither the catalog nor the store.
-pub use crate::catalog::{DraftRow, Error as CatalogError, FileRow, Refusal, UploadRow, VersionRow};
+pub use crate::catalog::{DraftRow, Error as CatalogError, FileRow, NamespaceRow, Refusal, UploadRow, VersionRow};
 pub use crate::provision::{ClaimId, Effect, Gauges, InvalidOverride, Override, Report, Status};
 pub use crate::store::{Error as StoreError, ListedPart, PresignedPart, PresignedParts, Seat};
 pub use download::{Download, Wanted, content_disposition};
@@ -37,6 +40,7 @@ pub use replay::IdempotencyKey;
 pub use take_in::{Incoming, IncomingStream};
 pub use uploads::{Declaration, Declared, PartWish};
 pub use urls::FileUrl;
+pub use verification::VerificationGauges;
 
 use std::sync::Arc;
 
@@ -49,6 +53,7 @@ use crate::config::Limits;
 use crate::domain::{DraftId, UploadId};
 
 use self::live::Live;
+use self::verification::Verification;
 use crate::provision::{Outputs, Posture};
 use crate::store::Store;
 
@@ -63,6 +68,8 @@ pub struct Registry {
     tasks: TaskTracker,
     /// Turns of uploads to have their bodies read.
     turns: Arc<Semaphore>,
+    /// What the verifier remembers.
+    verification: Arc<Verification>,
 }
 
 /// What a [`Registry`] is made of.
@@ -92,6 +99,7 @@ impl Registry {
             live_uploads: Live::default(),
             tasks: TaskTracker::new(),
             turns,
+            verification: Arc::default(),
         }
     }
 

@@ -3,6 +3,7 @@
 pub(super) mod draft_files;
 pub(super) mod drafts;
 pub(super) mod files;
+pub(super) mod namespaces;
 pub(super) mod operations;
 pub(super) mod posture;
 pub(super) mod publish;
