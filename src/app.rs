@@ -10,6 +10,7 @@ mod intact;
 mod look;
 mod maintenance;
 mod secure;
+pub mod verify;
 mod watch;
 
 pub use back_end::{BackEndError, Outputs};

@@ -5,6 +5,7 @@ mod check_config;
 mod embedded;
 mod openapi;
 mod serve;
+mod verify;
 
 use std::error::Error as StdError;
 use std::io::Write as _;
@@ -30,6 +31,8 @@ enum Command {
     /// Secure the bucket, prove it, and say what it is.
     #[command(subcommand)]
     Bucket(bucket::Bucket),
+    /// Look again at everything that is stored, and read it; exit 1 when something is wrong.
+    Verify(verify::Verify),
     /// Run the embedded S3 and KMS alone, for repairs with other clients when the service does not start.
     Embedded(Settings),
     /// Check the configuration, and say everything that is wrong with it.
@@ -81,6 +84,7 @@ pub fn run() -> ExitCode {
     let outcome = match cli.command {
         Command::Serve(serve) => serve.run().map(done),
         Command::Bucket(bucket) => bucket.run(),
+        Command::Verify(verify) => verify.run(),
         Command::Embedded(settings) => embedded::run(&settings).map(done),
         Command::CheckConfig(settings) => check_config::run(&settings).map(done),
         Command::Openapi => openapi::run().map(done),

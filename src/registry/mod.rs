@@ -8,6 +8,7 @@ mod download;
 mod draft_files;
 mod drafts;
 mod error;
+mod inspection;
 mod live;
 mod namespaces;
 mod outputs;
@@ -32,6 +33,9 @@ pub use crate::store::{Error as StoreError, ListedPart, PresignedPart, Presigned
 pub use download::{Download, Wanted, content_disposition};
 pub use drafts::{DraftFile, DraftState, DraftWish};
 pub use error::{Error, InputError};
+pub use inspection::{
+    BucketFinding, FindingKind, InspectionOptions, InspectionProgress, InspectionReport, Inspector,
+};
 pub use overrides::{overrides_in_force, record_override, refresh_overrides};
 pub use posture::Readiness;
 pub use publish::Published;

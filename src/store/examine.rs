@@ -5,9 +5,10 @@ use std::time::Duration;
 use aws_lc_rs::digest::{Context, SHA256};
 use aws_sdk_s3::config::{Builder, ResponseChecksumValidation};
 
+use super::manifest::MAX_BYTES as MAX_MANIFEST_BYTES;
 use super::stored::Expected;
 use super::{Error, Store};
-use crate::domain::Sha256Digest;
+use crate::domain::{Manifest, ModelRef, ObjectKey, Sha256Digest, VersionNumber};
 
 /// How long S3 may be silent in the middle of an object.
 const IDLE: Duration = Duration::from_mins(1);
@@ -135,6 +136,16 @@ impl Store {
         }
         faults.extend(self.cover(pinned).await?);
         Ok(faults)
+    }
+
+    /// The manifest of a version as it is in the bucket; none when what is there is no manifest.
+    ///
+    /// # Errors
+    /// Of S3; [`Error::NotFound`] when nothing is there.
+    pub async fn manifest(&self, model: &ModelRef, number: VersionNumber) -> Result<Option<Manifest>, Error> {
+        let key = ObjectKey::Manifest { model, number }.to_string();
+        let bytes = self.read_small(&key, MAX_MANIFEST_BYTES).await?;
+        Ok(serde_json::from_slice(&bytes).ok())
     }
 
     /// What lies over an object that is there.

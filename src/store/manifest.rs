@@ -7,7 +7,7 @@ use super::{Error, Store};
 use crate::domain::{Manifest, ModelRef, ObjectKey, Sha256Digest, UploadToken};
 
 /// Largest manifest: 100,000 files of the longest path take about 130 MB, ordinary ones a few hundred KB.
-const MAX_BYTES: u64 = 256 * 1024 * 1024;
+pub(super) const MAX_BYTES: u64 = 256 * 1024 * 1024;
 
 impl Store {
     /// Writes the manifest of a version, create-only; one that is there must be the same.

@@ -2,6 +2,7 @@
 
 pub(crate) mod account;
 pub(crate) mod clients;
+pub(crate) mod drafts;
 pub(crate) mod fault_proxy;
 pub(crate) mod outside;
 pub(crate) mod process;
