@@ -96,12 +96,7 @@ impl Opened {
         Ok(Self { catalog, store, back_end, _alone: alone })
     }
 
-    async fn look(
-        &self,
-        config: &Config,
-        wish: Wish,
-        tell: impl Fn(String),
-    ) -> Result<InspectionReport, VerifyError> {
+    async fn look(&self, config: &Config, wish: Wish, tell: impl Fn(String)) -> Result<InspectionReport, VerifyError> {
         if let Some(namespace) = &wish.namespace
             && self.catalog.namespace(namespace).await?.is_none()
         {

@@ -21,11 +21,7 @@ impl Catalog {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn take_lease(
-        &self,
-        name: impl Into<Cow<'static, str>>,
-        life: Duration,
-    ) -> Result<Option<Lease>, Error> {
+    pub async fn take_lease(&self, name: impl Into<Cow<'static, str>>, life: Duration) -> Result<Option<Lease>, Error> {
         let (name, now, owner) = (name.into(), Timestamp::now(), Ulid::generate().to_string());
         let done = sqlx::query(
             "insert into leases (name, owner, until) values ($1, $2, $3) \

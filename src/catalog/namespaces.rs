@@ -38,12 +38,11 @@ impl Catalog {
     /// # Errors
     /// [`Error`] of the database, or of a row that is not ours.
     pub async fn namespace(&self, name: &Namespace) -> Result<Option<NamespaceRow>, Error> {
-        let row =
-            sqlx::query("select name, bytes, require_verified, created_at from namespaces where folded = $1")
-                .bind(name.folded())
-                .fetch_optional(&self.read)
-                .await
-                .map_err(Error::during("look a namespace up"))?;
+        let row = sqlx::query("select name, bytes, require_verified, created_at from namespaces where folded = $1")
+            .bind(name.folded())
+            .fetch_optional(&self.read)
+            .await
+            .map_err(Error::during("look a namespace up"))?;
         row.as_ref().map(NamespaceRow::read).transpose()
     }
 

@@ -121,7 +121,8 @@ impl Catalog {
             Ok(format!("{namespace}/{model} version {}: {path}", number(row, "number")?))
         };
         let mut users = rows.iter().map(version).collect::<Result<Vec<_>, Error>>()?;
-        let drafts = sqlx::query("select draft_id, path from draft_files where object_id = $1 order by draft_id limit $2");
+        let drafts =
+            sqlx::query("select draft_id, path from draft_files where object_id = $1 order by draft_id limit $2");
         let rows = drafts.bind(object).bind(NAMED).fetch_all(&self.read).await.map_err(fail())?;
         for row in rows {
             users.push(format!("draft {}: {}", text(&row, "draft_id")?, text(&row, "path")?));
@@ -157,8 +158,8 @@ impl Catalog {
                 namespace: stored("namespace", &text(row, "namespace")?)?,
                 name: stored("model name", &text(row, "model")?)?,
             };
-            let number = VersionNumber::new(n)
-                .ok_or_else(|| Error::Corrupt { what: "version number", value: n.to_string() })?;
+            let number =
+                VersionNumber::new(n).ok_or_else(|| Error::Corrupt { what: "version number", value: n.to_string() })?;
             Ok(Manifested { id: row.try_get("id").map_err(Error::during("read a row"))?, model, number })
         };
         rows.iter().map(version).collect()

@@ -127,9 +127,7 @@ impl Catalog {
                  (select 1 from models m join namespaces n on n.id = m.namespace_id \
                  where m.id = o.model_id and n.require_verified = 1)"
             }
-            Declared::Draft(_) => {
-                "exists (select 1 from draft_files f where f.object_id = o.id and f.draft_id = $4)"
-            }
+            Declared::Draft(_) => "exists (select 1 from draft_files f where f.object_id = o.id and f.draft_id = $4)",
         };
         let query = format!(
             "select {OBJECT_COLUMNS} from objects o join vaults w on w.id = o.vault_id \
@@ -245,12 +243,8 @@ async fn quarantine(tx: &mut AnyConnection, object: i64, end: &str) -> Result<Re
         "select n.name as namespace, m.name as model, v.number, (select min(f.path) from version_files f \
          where f.version_id = v.id and f.object_id = $1) as path {hit} order by v.id limit $2"
     );
-    let rows = sqlx::query(sqlx::AssertSqlSafe(query))
-        .bind(object)
-        .bind(NAMED)
-        .fetch_all(&mut *tx)
-        .await
-        .map_err(fail())?;
+    let rows =
+        sqlx::query(sqlx::AssertSqlSafe(query)).bind(object).bind(NAMED).fetch_all(&mut *tx).await.map_err(fail())?;
     let version = |row: &AnyRow| {
         let model = ModelRef {
             namespace: stored("namespace", &text(row, "namespace")?)?,

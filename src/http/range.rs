@@ -33,7 +33,9 @@ pub(super) fn condition(headers: &HeaderMap, etag: Option<&str>) -> Condition {
         values.flat_map(|value| value.split(',')).map(|tag| tag.trim().to_owned()).collect()
     };
     // RFC 9110: If-Match compares strongly, If-None-Match weakly.
-    if headers.contains_key(header::IF_MATCH) && !tags(&header::IF_MATCH).iter().any(|tag| tag == "*" || Some(tag.as_str()) == etag) {
+    if headers.contains_key(header::IF_MATCH)
+        && !tags(&header::IF_MATCH).iter().any(|tag| tag == "*" || Some(tag.as_str()) == etag)
+    {
         return Condition::Failed;
     }
     let weakly = |tag: &String| tag == "*" || Some(tag.strip_prefix("W/").unwrap_or(tag)) == etag;

@@ -33,9 +33,7 @@ pub use crate::store::{Error as StoreError, ListedPart, PresignedPart, Presigned
 pub use download::{Download, Wanted, content_disposition};
 pub use drafts::{DraftFile, DraftState, DraftWish};
 pub use error::{Error, InputError};
-pub use inspection::{
-    BucketFinding, FindingKind, InspectionOptions, InspectionProgress, InspectionReport, Inspector,
-};
+pub use inspection::{BucketFinding, FindingKind, InspectionOptions, InspectionProgress, InspectionReport, Inspector};
 pub use overrides::{overrides_in_force, record_override, refresh_overrides};
 pub use posture::Readiness;
 pub use publish::Published;

@@ -3,9 +3,10 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::{Error, Registry};
 use crate::access::Caller;
@@ -70,7 +71,7 @@ impl Verification {
     }
 
     /// Until somebody rings, or until this time.
-    pub(super) async fn woken(&self, at_latest: tokio::time::Instant) {
+    pub(super) async fn woken(&self, at_latest: Instant) {
         // Whether it was rung or it is time makes no difference.
         let _woken = tokio::time::timeout_at(at_latest, self.wake.notified()).await;
     }
@@ -112,6 +113,14 @@ impl Verification {
 
     pub(super) fn is_for_later(&self, object: i64) -> bool {
         lock(&self.later).get(&object).is_some_and(|later| later.at > Instant::now())
+    }
+
+    /// When the next object is to be tried again, if that is before this time.
+    pub(super) fn due_before(&self, at_latest: Instant) -> Instant {
+        let now = Instant::now();
+        // Those that are due already are tried in this round, or are not declared any more.
+        let due = lock(&self.later).values().map(|later| later.at).filter(|at| *at > now).min();
+        due.map_or(at_latest, |due| due.min(at_latest))
     }
 
     pub(super) fn forget(&self, object: i64) {
@@ -170,6 +179,9 @@ mod tests {
         }
         let pause = lock(&verification.later)[&1].at - Instant::now();
         assert!(pause > LAST_PAUSE / 2 && pause <= LAST_PAUSE, "{pause:?}");
+        let now = Instant::now();
+        assert!(verification.due_before(now + LAST_PAUSE) < now + LAST_PAUSE / 2, "the other one is due sooner");
+        assert_eq!(verification.due_before(now), now);
         verification.forget(1);
         assert!(!verification.is_for_later(1));
     }

@@ -100,7 +100,7 @@ impl Registry {
                         }
                     }
                 }
-                () = self.verification.woken(round), if !pausing => {
+                () = self.verification.woken(self.verification.due_before(round)), if !pausing => {
                     (walk, round) = (Walk::default(), Instant::now() + ROUND);
                     self.verification.forget_old();
                 }
@@ -140,9 +140,8 @@ impl Registry {
             let page = self.catalog().declared_objects(self.store().bucket(), which, *to, PAGE).await?;
             let Some(last) = page.last() else { return Ok((None, any)) };
             (any, *to) = (true, last.id);
-            let free = |object: &ObjectToCheck| {
-                !in_hand.contains(&object.id) && !self.verification.is_for_later(object.id)
-            };
+            let free =
+                |object: &ObjectToCheck| !in_hand.contains(&object.id) && !self.verification.is_for_later(object.id);
             if let Some(object) = page.into_iter().find(free) {
                 *to = object.id;
                 return Ok((Some(object), any));

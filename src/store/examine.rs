@@ -76,12 +76,7 @@ impl Store {
     ///
     /// # Errors
     /// Of S3; [`Error::NotFound`] when there is no such version, [`Error::Unavailable`] when the bytes break off.
-    pub async fn hash_version(
-        &self,
-        key: &str,
-        version_id: &str,
-        read: impl Fn(u64) + Send,
-    ) -> Result<Hashed, Error> {
+    pub async fn hash_version(&self, key: &str, version_id: &str, read: impl Fn(u64) + Send) -> Result<Hashed, Error> {
         // We hash by ourselves: that S3's own checksum differs is a finding, not a failure of the read.
         let unchecked = Builder::new().response_checksum_validation(ResponseChecksumValidation::WhenRequired);
         let object = self

@@ -26,7 +26,8 @@ impl Store {
             Ok(_) => Ok(()),
             Err(Error::Exists { .. }) => {
                 let there = self.read_small(&key, MAX_BYTES).await?;
-                let is_ours = serde_json::from_slice::<Manifest>(&there).is_ok_and(|there| there.tells_the_same(manifest));
+                let is_ours =
+                    serde_json::from_slice::<Manifest>(&there).is_ok_and(|there| there.tells_the_same(manifest));
                 if is_ours { Ok(()) } else { Err(Error::Unfaithful("another manifest has the version's name")) }
             }
             Err(error) => Err(error),

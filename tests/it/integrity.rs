@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use sqlx::Row as _;
 
 use crate::support::service::{BackEnd, Service, bytes, code, hex_sha256, on_every_back_end, problem, repr_digest};
+use crate::verify::flip_a_byte;
 
 const MIB: usize = 1 << 20;
 /// Two parts, so that S3 proves no digest of the whole.
@@ -99,7 +100,10 @@ async fn file_whose_stated_digest_was_wrong_quarantines_its_version(service: Ser
     let list = service.json("/v1/models/a/b/versions").await;
     assert_eq!((&list["items"][0]["quarantine"], &list["items"][0]["integrity"]), (&json!(reason), &json!("wrong")));
     let files = service.json(&format!("{at}/files")).await;
-    assert_eq!((&files["items"][0]["integrity"], &files["items"][1]["integrity"]), (&json!("verified"), &json!("wrong")));
+    assert_eq!(
+        (&files["items"][0]["integrity"], &files["items"][1]["integrity"]),
+        (&json!("verified"), &json!("wrong"))
+    );
 
     // Its bytes are not given out, whichever way, also those of its other files.
     for file in ["weights/model.bin", "config.json", "weights/model.bin?via=redirect", "not-there"] {
@@ -184,7 +188,10 @@ async fn until_it_is_verified_a_file_is_given_out_without_a_digest_that_a_cache_
     let spliced = service.request(Method::GET, at).header("Range", "bytes=0-9").header("If-Range", &tag);
     assert_eq!(spliced.send().await.unwrap().status(), StatusCode::OK, "all of it");
     let range = with(Method::GET, "Range", "bytes=0-9").await.unwrap();
-    assert_eq!((range.status(), range.bytes().await.unwrap().to_vec()), (StatusCode::PARTIAL_CONTENT, content[..10].to_vec()));
+    assert_eq!(
+        (range.status(), range.bytes().await.unwrap().to_vec()),
+        (StatusCode::PARTIAL_CONTENT, content[..10].to_vec())
+    );
     let version = service.json("/v1/models/a/b/versions/1").await;
     assert_eq!((&version["integrity"], &version["quarantine"]), (&json!("declared"), &Value::Null));
     let urls = service.request(Method::POST, "/v1/models/a/b/versions/1/download-urls").json(&json!({}));
@@ -251,24 +258,30 @@ async fn kill_in_the_middle_delays_the_verdict_and_changes_nothing_else() {
 #[tokio::test]
 async fn missing_and_unreadable_bytes_are_told_and_judge_nobody() {
     let service = Service::start_with(BackEnd::Embedded, OFF).await;
+    published(&service, "a/unreadable", 12, true).await;
+    flip_a_byte(&service.data_dir());
     published(&service, "a/missing", 9, true).await;
+    let of_missing = "select s3_key from objects where integrity = 'declared' and s3_key like '%/missing/%'";
+    let key = asked(&service, of_missing).await;
+    let of_missing = "select s3_version_id from objects where integrity = 'declared' and s3_key like '%/missing/%'";
+    let version = asked(&service, of_missing).await;
     let s3 = service.s3().await;
-    let key = asked(&service, "select s3_key from objects where integrity = 'declared'").await;
-    let version = asked(&service, "select s3_version_id from objects where integrity = 'declared'").await;
     s3.delete_object().bucket(&service.bucket).key(&key).version_id(version).send().await.unwrap();
     let service = verifying(service).await;
     let deadline = Instant::now() + LIMIT;
-    while metric(&service, "missing").await == 0 {
+    while metric(&service, "missing").await == 0 || metric(&service, "failures_total").await < 2 {
         assert!(Instant::now() < deadline, "{}", service.log());
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let log = service.log();
     assert!(log.contains("ERROR") && log.contains("are not in the bucket") && log.contains(&key), "{log}");
-    let version = service.json("/v1/models/a/missing/versions/1").await;
-    assert_eq!((&version["integrity"], &version["quarantine"]), (&json!("declared"), &Value::Null));
-    assert_eq!(metric(&service, "wrong").await, 0);
-    assert_eq!(metric(&service, "waiting").await, 1);
-    // It holds up nobody else.
+    assert!(log.contains("a file could not be verified; it will be tried again"), "{log}");
+    for model in ["missing", "unreadable"] {
+        let version = service.json(&format!("/v1/models/a/{model}/versions/1")).await;
+        assert_eq!((&version["integrity"], &version["quarantine"]), (&json!("declared"), &Value::Null));
+    }
+    assert_eq!((metric(&service, "wrong").await, metric(&service, "waiting").await), (0, 2));
+    // They hold up nobody else.
     published(&service, "a/there", 10, true).await;
     eventually_is(&service, "/v1/models/a/there/versions/1", "verified").await;
 }

@@ -77,7 +77,8 @@ async fn place_of(service: &Service, name: &str) -> (String, String) {
 }
 
 async fn version_of(service: &Service, model: &str, names: &[&str]) {
-    let files = names.iter().fold(form(), |form, name| form.part((*name).to_owned(), Part::bytes(name.as_bytes().to_vec())));
+    let files =
+        names.iter().fold(form(), |form, name| form.part((*name).to_owned(), Part::bytes(name.as_bytes().to_vec())));
     let post = service.request(Method::POST, &format!("/v1/models/{model}/versions")).multipart(files);
     assert_eq!(post.send().await.unwrap().status(), StatusCode::CREATED);
 }
@@ -86,6 +87,15 @@ async fn overwrite(service: &Service, key: &str) -> String {
     let put = service.s3().await.put_object().bucket(&service.bucket).key(key).body(ByteStream::from_static(b"evil"));
     let put = put.server_side_encryption(ServerSideEncryption::AwsKms).ssekms_key_id(&service.key_arn);
     put.send().await.unwrap().version_id.unwrap()
+}
+
+/// Spoils the largest blob of the embedded store.
+pub(crate) fn flip_a_byte(data_dir: &Path) {
+    let blob = largest_file(&data_dir.join("embedded/blobs"));
+    let mut stored = std::fs::read(&blob).unwrap();
+    assert!(stored.len() > 3 * MIB, "{}", blob.display());
+    stored[2 * MIB] ^= 1;
+    std::fs::write(&blob, stored).unwrap();
 }
 
 fn largest_file(dir: &Path) -> PathBuf {
@@ -162,11 +172,7 @@ async fn each_kind_of_damage_is_found_and_named_with_what_uses_it() {
     let over = overwrite(&service, &place_of(&service, "overwritten").await.0).await;
     let (key, _) = place_of(&service, "deleted").await;
     let marker = s3.delete_object().bucket(&service.bucket).key(key).send().await.unwrap().version_id.unwrap();
-    let blob = largest_file(&data_dir.join("embedded/blobs"));
-    let mut stored = std::fs::read(&blob).unwrap();
-    assert!(stored.len() > 3 * MIB, "{}", blob.display());
-    stored[2 * MIB] ^= 1;
-    std::fs::write(&blob, stored).unwrap();
+    flip_a_byte(&data_dir);
     // Rows that say other things than the bucket: what rot, a swapped object or a foreign write would look like.
     let other = hex_sha256(b"before it rotted");
     for (name, change) in [
@@ -175,7 +181,9 @@ async fn each_kind_of_damage_is_found_and_named_with_what_uses_it() {
         ("other-key", "kms_key_arn = 'arn:aws:kms:us-east-1:000000000000:key/another'".to_owned()),
         ("other-checksum", "s3_checksum = 'AAAA'".to_owned()),
     ] {
-        sql(&data_dir, &format!("update objects set {change} where s3_key like '%/{name}' returning s3_key")).await.unwrap();
+        sql(&data_dir, &format!("update objects set {change} where s3_key like '%/{name}' returning s3_key"))
+            .await
+            .unwrap();
     }
 
     let seen = report(&data_dir, 1, &[]);
@@ -234,7 +242,8 @@ async fn what_is_lost_or_rotten_is_quarantined_when_that_is_asked_for() {
     draft.published().await;
     let data_dir = service.data_dir();
     let other = hex_sha256(b"before it rotted");
-    sql(&data_dir, &format!("update objects set sha256 = '{other}' where s3_key like '%/r.bin' returning s3_key")).await;
+    sql(&data_dir, &format!("update objects set sha256 = '{other}' where s3_key like '%/r.bin' returning s3_key"))
+        .await;
     let (key, version) = place_of(&service, "l.bin").await;
     service.s3().await.delete_object().bucket(&service.bucket).key(key).version_id(version).send().await.unwrap();
 

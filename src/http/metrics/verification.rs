@@ -12,9 +12,12 @@ pub(super) fn register(metrics: &mut Metrics, verification: &VerificationGauges)
     };
     gauge("verification_waiting", "Objects whose digest is only the client's word yet", verification.waiting);
     gauge("verification_wrong", "Objects whose bytes are not what was stated: not given out", verification.wrong);
-    gauge("verification_missing", "Declared objects that this process did not find in the bucket", verification.missing);
-    let mut counter =
-        |name: &str, help: &str, value: u64| metrics.register(name, help, ConstCounter::new(value));
+    gauge(
+        "verification_missing",
+        "Declared objects that this process did not find in the bucket",
+        verification.missing,
+    );
+    let mut counter = |name: &str, help: &str, value: u64| metrics.register(name, help, ConstCounter::new(value));
     counter("verification_verified", "Objects that this process has verified", verification.verified);
     counter("verification_found_wrong", "Objects that this process has found wrong", verification.found_wrong);
     counter("verification_failures", "Reads of this process that did not complete", verification.failures);

@@ -131,7 +131,8 @@ pub(super) async fn answer(
                 .map_err(|_| ApiError::of_status(StatusCode::INTERNAL_SERVER_ERROR))?;
             let view = VerifyingView { id: draft.to_string(), state: "verifying", files_to_verify: files };
             let view = AcceptedView::Verifying(view);
-            let headers = [(header::LOCATION, location), (header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER.as_secs()))];
+            let headers =
+                [(header::LOCATION, location), (header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER.as_secs()))];
             (StatusCode::ACCEPTED, headers, Json(view)).into_response()
         }
     })

@@ -190,7 +190,8 @@ impl Inspector {
         let hashed = match first {
             Ok(hashed) if !is_right(&hashed) => match tried(hash).await {
                 Ok(again) if again != hashed => {
-                    let detail = "two reads gave different bytes: look at the disks, the network and what is in between";
+                    let detail =
+                        "two reads gave different bytes: look at the disks, the network and what is in between";
                     seen.findings.push((FindingKind::Unreadable, detail.to_owned()));
                     return;
                 }
@@ -340,7 +341,8 @@ struct Sample {
 impl Sample {
     fn new(part: f64, random: u128) -> Self {
         // From 0 to below 1; the lower bits are the random ones.
-        let phase = f64::from(u32::try_from(random & u128::from(u32::MAX)).unwrap_or_default()) / (f64::from(u32::MAX) + 1.0);
+        let phase =
+            f64::from(u32::try_from(random & u128::from(u32::MAX)).unwrap_or_default()) / (f64::from(u32::MAX) + 1.0);
         Self { part, sum: phase }
     }
 

@@ -22,7 +22,8 @@ pub(crate) struct PartUrl {
 impl Service {
     /// Begins a draft of a model.
     pub(crate) async fn draft(&self, model: &str, wish: Value) -> Draft<'_> {
-        let answer = self.request(Method::POST, &format!("/v1/models/{model}/drafts")).json(&wish).send().await.unwrap();
+        let answer =
+            self.request(Method::POST, &format!("/v1/models/{model}/drafts")).json(&wish).send().await.unwrap();
         let (status, body) = (answer.status(), answer.json::<Value>().await.unwrap());
         assert_eq!(status, StatusCode::CREATED, "{body}");
         Draft { service: self, id: body["id"].as_str().unwrap().to_owned() }
