@@ -13,6 +13,7 @@ pub mod rebuild;
 mod secure;
 pub mod sweep;
 mod tools;
+pub mod verify;
 mod watch;
 
 pub use back_end::{BackEndError, Outputs};
@@ -165,6 +166,7 @@ impl Service {
             let sweeping = sweep::again_and_again(sweeper, sweep::options(config), every, sweeps);
             tokio::spawn(stop.clone().run_until_cancelled_owned(sweeping));
         }
+        registry.begin_verifying(&stop);
         Ok(Self {
             address,
             outputs: secured.outputs,

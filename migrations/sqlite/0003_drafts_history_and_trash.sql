@@ -60,6 +60,7 @@ alter table objects add column state text not null default 'live';
 alter table objects add column s3_checksum text not null default '';
 alter table objects add column checked_at bigint;
 create index objects_declared on objects (integrity) where integrity = 'declared';
+create index objects_wrong on objects (integrity) where integrity = 'wrong';
 create index objects_condemned on objects (state) where state = 'condemned';
 
 -- Further states of a version: `trashed` (hidden, can be restored until `purge_at`), `purging` (its bytes are going),

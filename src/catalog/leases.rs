@@ -1,5 +1,6 @@
 //! Leases: what only one process or task may do at a time.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use ulid::Ulid;
@@ -11,7 +12,7 @@ use crate::domain::Timestamp;
 #[derive(Debug)]
 #[must_use = "a lease that is not given back lasts until its time"]
 pub struct Lease {
-    name: &'static str,
+    name: Cow<'static, str>,
     owner: String,
 }
 
@@ -20,13 +21,13 @@ impl Catalog {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn take_lease(&self, name: &'static str, life: Duration) -> Result<Option<Lease>, Error> {
-        let (now, owner) = (Timestamp::now(), Ulid::generate().to_string());
+    pub async fn take_lease(&self, name: impl Into<Cow<'static, str>>, life: Duration) -> Result<Option<Lease>, Error> {
+        let (name, now, owner) = (name.into(), Timestamp::now(), Ulid::generate().to_string());
         let done = sqlx::query(
             "insert into leases (name, owner, until) values ($1, $2, $3) \
              on conflict (name) do update set owner = excluded.owner, until = excluded.until where leases.until < $4",
         )
-        .bind(name)
+        .bind(&*name)
         .bind(&owner)
         .bind(now.plus(life).millis())
         .bind(now.millis())
@@ -42,7 +43,7 @@ impl Catalog {
     /// [`Error`] of the database.
     pub async fn renew(&self, lease: &Lease, life: Duration) -> Result<bool, Error> {
         let done = sqlx::query("update leases set until = $3 where name = $1 and owner = $2")
-            .bind(lease.name)
+            .bind(&*lease.name)
             .bind(&lease.owner)
             .bind(Timestamp::now().plus(life).millis())
             .execute(&self.write)
@@ -57,7 +58,7 @@ impl Catalog {
     /// [`Error`] of the database.
     pub async fn give_back(&self, lease: Lease) -> Result<(), Error> {
         sqlx::query("delete from leases where name = $1 and owner = $2")
-            .bind(lease.name)
+            .bind(&*lease.name)
             .bind(&lease.owner)
             .execute(&self.write)
             .await

@@ -40,7 +40,7 @@ pub struct VersionRow {
     pub number: VersionNumber,
     /// Digest over its files.
     pub digest: Sha256Digest,
-    /// Whether every file's digest is proven.
+    /// Whether every file's digest is proven; wrong while it is quarantined.
     pub integrity: Integrity,
     /// Files.
     pub file_count: u64,
@@ -129,12 +129,17 @@ impl VersionRow {
     pub(super) fn read(row: &AnyRow) -> Result<Self, Error> {
         let metadata = text(row, "metadata")?;
         let declared = number(row, "declared_files")?;
+        let quarantine: Option<String> = row.try_get("quarantine").map_err(Error::during("read a row"))?;
         Ok(Self {
             id: number(row, "id")?,
             model: model_ref(row)?,
             number: version_number(row)?,
             digest: stored("digest", &text(row, "digest")?)?,
-            integrity: if declared == 0 { Integrity::Verified } else { Integrity::Declared },
+            integrity: match (&quarantine, declared) {
+                (Some(_), _) => Integrity::Wrong,
+                (None, 0) => Integrity::Verified,
+                (None, _) => Integrity::Declared,
+            },
             file_count: number(row, "file_count")? as u64,
             total_size: number(row, "total_size")? as u64,
             metadata: Metadata::from_json(metadata.as_bytes())
@@ -143,7 +148,7 @@ impl VersionRow {
             created_by: text(row, "created_by")?,
             draft: stored("draft id", &text(row, "draft_id")?)?,
             plain_prefix: number(row, "plain_prefix")? != 0,
-            quarantine: row.try_get("quarantine").map_err(Error::during("read a row"))?,
+            quarantine,
             state: state(row)?,
             description: text(row, "description")?,
             revision: number(row, "revision")?,

@@ -7,6 +7,7 @@ mod openapi;
 mod rebuild;
 mod serve;
 mod sweep;
+mod verify;
 
 use std::error::Error as StdError;
 use std::io::Write as _;
@@ -34,6 +35,8 @@ enum Command {
     Bucket(bucket::Bucket),
     /// Remove what nothing refers to, and purge the trash; exit 1 when it was refused or ended early.
     Sweep(sweep::Sweep),
+    /// Look again at everything that is stored, and read it; exit 1 when something is wrong.
+    Verify(verify::Verify),
     /// Run the embedded S3 and KMS alone, for repairs with other clients when the service does not start.
     Embedded(Settings),
     /// Make the catalog anew from the bucket alone, into an empty database; exit 1 when anything was lost.
@@ -88,6 +91,7 @@ pub fn run() -> ExitCode {
         Command::Serve(serve) => serve.run().map(done),
         Command::Bucket(bucket) => bucket.run(),
         Command::Sweep(sweep) => sweep.run(),
+        Command::Verify(verify) => verify.run(),
         Command::Embedded(settings) => embedded::run(&settings).map(done),
         Command::Rebuild(rebuild) => rebuild.run(),
         Command::CheckConfig(settings) => check_config::run(&settings).map(done),

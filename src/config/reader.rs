@@ -237,6 +237,7 @@ impl Reader {
             download_url_life: seconds(self.number("download_url_seconds", 60..=43_200, 900)),
             max_download_url_life: seconds(self.number("max_download_url_seconds", 60..=43_200, 43_200)),
             trash: seconds(self.number("trash_days", 0..=3_650, 30) * 86_400),
+            verify_parallel: usize::try_from(self.number("verify_parallel", 0..=64, 2)).unwrap_or(usize::MAX),
         };
         if limits.download_url_life > limits.max_download_url_life {
             self.problem("download_url_seconds is larger than max_download_url_seconds".to_owned());

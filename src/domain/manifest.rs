@@ -99,6 +99,14 @@ impl Manifest {
     pub fn model_ref(&self) -> ModelRef {
         ModelRef { namespace: self.namespace.clone(), name: self.model.clone() }
     }
+
+    /// Whether both tell of the same files of the same version: what is said of it may have changed in between.
+    pub fn has_the_files_of(&self, other: &Self) -> bool {
+        let file = |file: &ManifestObject| (file.file.clone(), file.key.clone(), file.version_id.clone());
+        (&self.namespace, &self.model, self.number, self.digest)
+            == (&other.namespace, &other.model, other.number, other.digest)
+            && self.files.iter().map(file).eq(other.files.iter().map(file))
+    }
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use utoipa::IntoParams;
 
 use super::problem::ApiError;
-use crate::domain::{Alias, DraftId, FilePath, ModelRef, UploadId, VersionNumber, VersionRef};
+use crate::domain::{Alias, DraftId, FilePath, ModelRef, Namespace, UploadId, VersionNumber, VersionRef};
 use crate::registry::{IdempotencyKey, Seat};
 
 /// `{ns}` and `{name}` of a path.
@@ -86,6 +86,25 @@ pub(super) struct DraftFile {
 pub(super) struct Upload {
     pub(super) draft: DraftId,
     pub(super) upload: UploadId,
+}
+
+/// `{ns}` of a path that names nothing more.
+#[derive(Debug, Deserialize)]
+struct NsPath {
+    ns: String,
+}
+
+/// A namespace that a path names.
+#[derive(Debug)]
+pub(super) struct Ns(pub(super) Namespace);
+
+impl<S: Send + Sync> FromRequestParts<S> for Ns {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let found: NsPath = path(parts, state).await?;
+        Ok(Self(found.ns.parse().map_err(|error| ApiError::bad_request("invalid_name", error))?))
+    }
 }
 
 /// A model that a path names.

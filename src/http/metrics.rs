@@ -2,6 +2,8 @@
 
 mod sweep;
 
+mod verification;
+
 use std::time::Duration;
 
 use axum::extract::State;
@@ -16,7 +18,7 @@ use prometheus_client::registry::Registry as Metrics;
 
 use super::auth::Authenticated;
 use super::problem::Problem;
-use crate::registry::{Effect, Gauges, JournalLag, Registry, Status, SweepGauges};
+use crate::registry::{Effect, Gauges, JournalLag, Registry, Status, SweepGauges, VerificationGauges};
 
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -46,13 +48,20 @@ pub(super) async fn metrics(
     State(registry): State<Registry>,
     Authenticated(caller): Authenticated,
 ) -> impl IntoResponse {
+    // What the catalog does not tell is left out: nothing would look like none.
     let lag = registry.journal_lag(&caller).await.ok();
-    let text = exposition(&registry.gauges(&caller), lag, &registry.sweep_gauges(&caller));
+    let verification = registry.verification_gauges(&caller).await.ok();
+    let sweeps = registry.sweep_gauges(&caller);
+    let text = exposition(&registry.gauges(&caller), lag, &sweeps, verification.as_ref());
     ([(header::CONTENT_TYPE, CONTENT_TYPE)], text)
 }
 
-/// A lag that the catalog does not tell is left out: none would look like no lag.
-fn exposition(gauges: &Gauges, journal: Option<JournalLag>, sweeps: &SweepGauges) -> String {
+fn exposition(
+    gauges: &Gauges,
+    journal: Option<JournalLag>,
+    sweeps: &SweepGauges,
+    verified: Option<&VerificationGauges>,
+) -> String {
     let (held, unverified) = (Family::<ClaimLabels, Gauge>::default(), Family::<ClaimLabels, Gauge>::default());
     for (claim, status) in &gauges.claims {
         let effect = match claim.effect() {
@@ -91,6 +100,9 @@ fn exposition(gauges: &Gauges, journal: Option<JournalLag>, sweeps: &SweepGauges
     }
     metrics.register("build", "The running release", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
     sweep::register(&mut metrics, sweeps);
+    if let Some(verified) = verified {
+        verification::register(&mut metrics, verified);
+    }
     let mut text = String::new();
     // Writing into a String cannot fail.
     _ = text::encode(&mut text, &metrics);
@@ -118,7 +130,8 @@ mod tests {
             overrides: 1,
         };
         let lag = JournalLag { entries: 3, age: Duration::from_millis(1_500) };
-        let text = exposition(&gauges, Some(lag), &SweepGauges::default());
+        let verified = VerificationGauges { waiting: 7, verified: 9, ..VerificationGauges::default() };
+        let text = exposition(&gauges, Some(lag), &SweepGauges::default(), Some(&verified));
         for line in [
             r#"strongroom_posture_claim{claim="versioned",effect="blocking"} 0"#,
             r#"strongroom_posture_claim{claim="tagged",effect="degrading"} 1"#,
@@ -131,6 +144,9 @@ mod tests {
             "strongroom_writes_refused 1",
             "strongroom_journal_lag_entries 3",
             "strongroom_journal_lag_seconds 1.5",
+            "strongroom_verification_waiting 7",
+            "strongroom_verification_missing 0",
+            "strongroom_verification_verified_total 9",
             concat!(r#"strongroom_build_info{version=""#, env!("CARGO_PKG_VERSION"), r#""} 1"#),
         ] {
             assert!(text.lines().any(|found| found == line), "{line} in\n{text}");

@@ -47,6 +47,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
         (name = "drafts", description = "Sets of files on their way to be a version, filled by many writers over days"),
         (name = "files", description = "The bytes of a version"),
         (name = "aliases", description = "Movable names of versions"),
+        (name = "namespaces", description = "Who owns models, and what that takes"),
         (name = "access", description = "Who is calling"),
         (name = "operations", description = "For operators and load balancers"),
     )
@@ -102,6 +103,7 @@ fn route_list() -> OpenApiRouter<Registry> {
         .routes(routes!(v1::aliases::list_aliases))
         .routes(routes!(v1::aliases::set_alias, v1::aliases::get_alias, v1::aliases::remove_alias))
         .routes(routes!(v1::aliases::alias_history))
+        .routes(routes!(v1::namespaces::get_namespace, v1::namespaces::change_namespace))
         .routes(routes!(v1::operations::outputs))
         .routes(routes!(v1::operations::whoami))
         .routes(routes!(v1::posture::posture))

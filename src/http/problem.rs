@@ -156,6 +156,7 @@ impl From<Error> for ApiError {
             Error::OtherRevision(_) => Self::new(StatusCode::PRECONDITION_FAILED, "revision_mismatch", detail),
             Error::Retention(_) => Self::new(StatusCode::BAD_REQUEST, "invalid_retention", detail),
             Error::NoRetention(_) => Self::new(StatusCode::NOT_FOUND, "retention_not_found", detail),
+            Error::NamespaceNotFound(_) => Self::new(StatusCode::NOT_FOUND, "namespace_not_found", detail),
             Error::FileNotFound(_) => Self::new(StatusCode::NOT_FOUND, "file_not_found", detail),
             Error::Refused(refusal) => from_refusal(&refusal, detail),
             Error::PartSize { .. } => Self::new(StatusCode::BAD_REQUEST, "invalid_part_size", detail),

@@ -26,17 +26,19 @@ pub(super) enum Condition {
     Failed,
 }
 
-/// Evaluates `If-Match` and `If-None-Match` against the file's ETag.
-pub(super) fn condition(headers: &HeaderMap, etag: &str) -> Condition {
+/// Evaluates `If-Match` and `If-None-Match` against the file's ETag; one without an ETag has no tag in common with any.
+pub(super) fn condition(headers: &HeaderMap, etag: Option<&str>) -> Condition {
     let tags = |name: &header::HeaderName| -> Vec<String> {
         let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
         values.flat_map(|value| value.split(',')).map(|tag| tag.trim().to_owned()).collect()
     };
     // RFC 9110: If-Match compares strongly, If-None-Match weakly.
-    if headers.contains_key(header::IF_MATCH) && !tags(&header::IF_MATCH).iter().any(|tag| tag == "*" || tag == etag) {
+    if headers.contains_key(header::IF_MATCH)
+        && !tags(&header::IF_MATCH).iter().any(|tag| tag == "*" || Some(tag.as_str()) == etag)
+    {
         return Condition::Failed;
     }
-    let weakly = |tag: &String| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag;
+    let weakly = |tag: &String| tag == "*" || Some(tag.strip_prefix("W/").unwrap_or(tag)) == etag;
     if tags(&header::IF_NONE_MATCH).iter().any(weakly) { Condition::NotModified } else { Condition::Holds }
 }
 
@@ -50,11 +52,11 @@ pub(super) fn depends_on_etag(headers: &HeaderMap) -> bool {
 /// Evaluates `Range` and `If-Range` for a file of this size.
 ///
 /// A header that is malformed, in another unit or names several ranges is passed over, as RFC 9110 §14.2 lets us.
-pub(super) fn selection(headers: &HeaderMap, etag: &str, size: u64) -> Selection {
+pub(super) fn selection(headers: &HeaderMap, etag: Option<&str>, size: u64) -> Selection {
     let Some(text) = headers.get(header::RANGE).and_then(|value| value.to_str().ok()) else {
         return Selection::Whole;
     };
-    if headers.get(header::IF_RANGE).is_some_and(|tag| tag.as_bytes() != etag.as_bytes()) {
+    if headers.get(header::IF_RANGE).is_some_and(|tag| Some(tag.as_bytes()) != etag.map(str::as_bytes)) {
         return Selection::Whole;
     }
     let Some((first, last)) = text.strip_prefix("bytes=").and_then(|range| range.trim().split_once('-')) else {
@@ -90,7 +92,7 @@ mod tests {
     }
 
     fn range(text: &str) -> Selection {
-        selection(&headers(&[(header::RANGE, text)]), TAG, 100)
+        selection(&headers(&[(header::RANGE, text)]), Some(TAG), 100)
     }
 
     #[test]
@@ -107,7 +109,7 @@ mod tests {
         for text in ["bytes=100-", "bytes=100-200", "bytes=-0"] {
             assert_eq!(range(text), Selection::NotSatisfiable, "{text}");
         }
-        let empty = selection(&headers(&[(header::RANGE, "bytes=0-")]), TAG, 0);
+        let empty = selection(&headers(&[(header::RANGE, "bytes=0-")]), Some(TAG), 0);
         assert_eq!(empty, Selection::NotSatisfiable);
     }
 
@@ -121,7 +123,7 @@ mod tests {
 
     #[test]
     fn if_range_lets_the_range_through_only_for_the_same_bytes() {
-        let with = |tag| selection(&headers(&[(header::RANGE, "bytes=0-0"), (header::IF_RANGE, tag)]), TAG, 100);
+        let with = |tag| selection(&headers(&[(header::RANGE, "bytes=0-0"), (header::IF_RANGE, tag)]), Some(TAG), 100);
         assert_eq!(with(TAG), Selection::Part(0..1));
         assert_eq!(with("\"sha256:cd\""), Selection::Whole);
         assert_eq!(with("Sun, 09 Sep 2001 01:46:40 GMT"), Selection::Whole);
@@ -129,7 +131,7 @@ mod tests {
 
     #[test]
     fn conditions_compare_the_etag() {
-        let of = |pairs: &[(header::HeaderName, &str)]| condition(&headers(pairs), TAG);
+        let of = |pairs: &[(header::HeaderName, &str)]| condition(&headers(pairs), Some(TAG));
         assert_eq!(of(&[]), Condition::Holds);
         assert_eq!(of(&[(header::IF_NONE_MATCH, TAG)]), Condition::NotModified);
         assert_eq!(of(&[(header::IF_NONE_MATCH, "\"x\", W/\"sha256:ab\"")]), Condition::NotModified);
@@ -138,5 +140,15 @@ mod tests {
         assert_eq!(of(&[(header::IF_MATCH, "\"x\"")]), Condition::Failed);
         assert_eq!(of(&[(header::IF_MATCH, "W/\"sha256:ab\"")]), Condition::Failed);
         assert_eq!(of(&[(header::IF_MATCH, TAG)]), Condition::Holds);
+    }
+
+    #[test]
+    fn file_without_an_etag_is_never_taken_for_one_that_a_client_has() {
+        let of = |pairs: &[(header::HeaderName, &str)]| condition(&headers(pairs), None);
+        assert_eq!(of(&[(header::IF_NONE_MATCH, TAG)]), Condition::Holds);
+        assert_eq!(of(&[(header::IF_MATCH, TAG)]), Condition::Failed);
+        assert_eq!(of(&[(header::IF_MATCH, "*")]), Condition::Holds);
+        let spliced = selection(&headers(&[(header::RANGE, "bytes=0-0"), (header::IF_RANGE, TAG)]), None, 100);
+        assert_eq!(spliced, Selection::Whole);
     }
 }

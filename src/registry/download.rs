@@ -7,7 +7,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use super::{Error, Registry};
 use crate::access::Caller;
 use crate::catalog::{FileRow, VersionRow};
-use crate::domain::FilePath;
+use crate::domain::{FilePath, VersionRef};
 use crate::store::{Bytes, Presigned, Seat};
 
 /// From this size on, bytes go straight from S3 when the client can reach it.
@@ -34,11 +34,12 @@ pub enum Download {
 }
 
 impl Registry {
-    /// Looks up one file of a version.
+    /// Looks up one file of a version, for its bytes.
     ///
     /// # Errors
-    /// [`Error::FileNotFound`], and of the catalog.
+    /// [`Error::VersionQuarantined`], [`Error::FileNotFound`], and of the catalog.
     pub async fn file(&self, _caller: &Caller, version: &VersionRow, path: &FilePath) -> Result<FileRow, Error> {
+        refuse_quarantined(version)?;
         self.catalog().file(version.id, path).await?.ok_or_else(|| Error::FileNotFound(path.clone()))
     }
 
@@ -72,6 +73,17 @@ impl Registry {
         let whole = range.is_none().then_some(file.sha256);
         let range = range.unwrap_or(0..file.size);
         Ok(Download::Here(self.store().open(&file.s3_key, &file.s3_version_id, range, whole).await?))
+    }
+}
+
+/// Refuses a version whose bytes are not given out.
+pub(super) fn refuse_quarantined(version: &VersionRow) -> Result<(), Error> {
+    match &version.quarantine {
+        None => Ok(()),
+        Some(reason) => {
+            let (model, number) = (version.model.clone(), version.number);
+            Err(Error::VersionQuarantined { model, version: VersionRef::Number(number), reason: reason.clone() })
+        }
     }
 }
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::catalog::{Objection, Refusal};
 use crate::domain::{
-    Alias, FilePath, InvalidMetadata, InvalidPartSize, InvalidReason, InvalidRetention, ModelRef, PathConflict,
-    Sha256Digest, Timestamp, VersionNumber, VersionRef,
+    Alias, FilePath, InvalidMetadata, InvalidPartSize, InvalidReason, InvalidRetention, ModelRef, Namespace,
+    PathConflict, Sha256Digest, Timestamp, VersionNumber, VersionRef,
 };
 use crate::provision::{ClaimId, GateClosed, InvalidOverride};
 use crate::{catalog, store};
@@ -43,7 +43,10 @@ pub enum Error {
         until: Option<Timestamp>,
     },
     /// The bytes of the version are not given out.
-    #[error("version {version} of `{model}` is in quarantine: {reason}")]
+    #[error(
+        "version {version} of `{model}` is quarantined: {reason}. Its bytes are not given out; read another version, or \
+         publish the right file again"
+    )]
     VersionQuarantined {
         /// The model.
         model: ModelRef,
@@ -115,6 +118,9 @@ pub enum Error {
     /// The model has no rules.
     #[error("the model `{0}` has no retention rules: every version is kept")]
     NoRetention(ModelRef),
+    /// Nothing was ever stored in the namespace.
+    #[error("there is no namespace `{0}`")]
+    NamespaceNotFound(Namespace),
     /// The version has no such file.
     #[error("the version has no file `{0}`")]
     FileNotFound(FilePath),

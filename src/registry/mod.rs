@@ -10,9 +10,11 @@ mod download;
 mod draft_files;
 mod drafts;
 mod error;
+mod inspection;
 mod journal;
 mod live;
 mod models;
+mod namespaces;
 mod outputs;
 mod overrides;
 mod posture;
@@ -28,18 +30,21 @@ mod take_in;
 mod trash;
 mod uploads;
 mod urls;
+mod verification;
+mod verifier;
 mod versions;
 
 // The protocols see rows, places and failures through here, and name neither the catalog nor the store.
 pub use crate::catalog::{
-    AliasMove, AliasRow, Deletion, DraftRow, Error as CatalogError, FileRow, ModelRow, Refusal, Said, UploadRow,
-    VersionRow,
+    AliasMove, AliasRow, Deletion, DraftRow, Error as CatalogError, FileRow, ModelRow, NamespaceRow, Refusal, Said,
+    UploadRow, VersionRow,
 };
 pub use crate::provision::{ClaimId, Effect, Gauges, InvalidOverride, Override, Report, Status};
 pub use crate::store::{Error as StoreError, ListedPart, PresignedPart, PresignedParts, Seat};
 pub use download::{Download, Wanted, content_disposition};
 pub use drafts::{DraftFile, DraftState, DraftWish};
 pub use error::{Error, InputError};
+pub use inspection::{BucketFinding, FindingKind, InspectionOptions, InspectionProgress, InspectionReport, Inspector};
 pub use journal::JournalLag;
 pub use overrides::{overrides_in_force, record_override, refresh_overrides};
 pub use posture::Readiness;
@@ -52,6 +57,7 @@ pub use sweep::{Removed, SweepError, SweepGauges, SweepOptions, SweepReport, Swe
 pub use take_in::{Incoming, IncomingStream};
 pub use uploads::{Declaration, Declared, PartWish};
 pub use urls::FileUrl;
+pub use verification::VerificationGauges;
 
 use std::sync::Arc;
 
@@ -64,6 +70,7 @@ use crate::config::Limits;
 use crate::domain::{DraftId, UploadId};
 
 use self::live::Live;
+use self::verification::Verification;
 use crate::provision::{Outputs, Posture};
 use crate::store::Store;
 
@@ -80,6 +87,8 @@ pub struct Registry {
     turns: Arc<Semaphore>,
     /// Rung when the journal has something to write.
     journal: Arc<Notify>,
+    /// What the verifier remembers.
+    verification: Arc<Verification>,
 }
 
 /// What a [`Registry`] is made of.
@@ -112,6 +121,7 @@ impl Registry {
             tasks: TaskTracker::new(),
             turns,
             journal: Arc::default(),
+            verification: Arc::default(),
         }
     }
 

@@ -9,7 +9,7 @@ use super::take_in::{Destination, TakeIn, Taken};
 use super::{Error, IdempotencyKey, IncomingStream, Registry};
 use crate::access::Caller;
 use crate::catalog::{Deletion, DraftRow, ModelStanding, NewObject, NewVersion, Once, Unfinished, VersionRow};
-use crate::domain::{FileEntry, Integrity, ModelRef, ObjectKey, VersionNumber, version_digest};
+use crate::domain::{DraftId, FileEntry, Integrity, ModelRef, ObjectKey, VersionNumber, version_digest};
 
 /// Files of one request that are committed at the same time.
 const PARALLEL_COMMITS: usize = 8;
@@ -24,6 +24,13 @@ pub enum Published {
     Visible(Box<VersionRow>),
     /// The version has its number and will be there; the service goes on by itself.
     Underway(VersionNumber),
+    /// The namespace demands that files are verified first, and the service is reading them: publish again then.
+    Verifying {
+        /// The draft, which stays as it is.
+        draft: DraftId,
+        /// Files that are not verified yet.
+        files: u64,
+    },
 }
 
 impl Registry {

@@ -1,5 +1,7 @@
 //! A client's draft becomes a version.
 
+use std::time::{Duration, Instant};
+
 use super::drafts::DraftState;
 use super::{Error, Published, Registry};
 use crate::access::Caller;
@@ -9,8 +11,21 @@ use crate::domain::{DraftId, FileEntry, FilePath, Metadata, ModelRef, version_di
 /// How often a publication begins anew because somebody changed the draft meanwhile.
 const TRIES: usize = 5;
 
+/// How long a publication waits for files to be verified, before it is answered that they will be.
+const VERIFYING: Duration = Duration::from_secs(5);
+/// How long it waits before it looks again, when nothing is told: another process may be reading.
+const VERIFYING_PAUSE: Duration = Duration::from_millis(500);
+
 /// Files of a draft that are read at a time.
 const PAGE: usize = 5_000;
+
+/// What came of freezing a draft.
+enum Frozen {
+    /// It is a version.
+    Version(Unfinished),
+    /// So many of its files are to be verified first.
+    Unverified(u64),
+}
 
 impl Registry {
     /// Freezes a draft into the model's next version; repeating it is harmless.
@@ -49,11 +64,40 @@ impl Registry {
         metadata: Option<Metadata>,
     ) -> Result<(ModelRef, Published), Error> {
         let (id, model) = (draft.id, draft.model.clone());
-        match self.freeze(draft, by, metadata).await {
-            Ok(version) => Ok((model.clone(), self.finish(&model, &version).await?)),
+        match self.freeze_once_verified(draft, by, metadata).await {
+            Ok(Frozen::Version(version)) => {
+                let published = self.finish(&model, &version).await?;
+                // What clients declared is read soon.
+                self.verification.wake();
+                Ok((model, published))
+            }
+            Ok(Frozen::Unverified(files)) => Ok((model, Published::Verifying { draft: id, files })),
             // Another request published it first, or the answer to our own commit was lost.
             Err(Error::Refused(Refusal::DraftNotFound(_))) => self.published_already(id).await,
             Err(error) => Err(error),
+        }
+    }
+
+    /// Freezes a draft; where files must be verified first they are read now, and waited for a little.
+    async fn freeze_once_verified(
+        &self,
+        draft: DraftRow,
+        by: String,
+        metadata: Option<Metadata>,
+    ) -> Result<Frozen, Error> {
+        let deadline = Instant::now() + VERIFYING;
+        loop {
+            let unverified = match self.freeze(draft.clone(), by.clone(), metadata.clone()).await {
+                Ok(version) => return Ok(Frozen::Version(version)),
+                Err(Error::Refused(Refusal::Unverified { count })) => count,
+                Err(error) => return Err(error),
+            };
+            self.verification.urge(draft.id);
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(Frozen::Unverified(unverified));
+            }
+            self.verification.something_recorded(left.min(VERIFYING_PAUSE)).await;
         }
     }
 

@@ -248,7 +248,11 @@ impl Registry {
             sha256,
             integrity,
         };
-        match self.place(&upload, &object).await {
+        let placed = self.place(&upload, &object).await;
+        if integrity == Integrity::Declared {
+            self.verification.wake();
+        }
+        match placed {
             // Two completed it at once, and the other was first.
             Err(Error::Refused(Refusal::UploadNotFound(_))) => {
                 let file = self.catalog().brought_by(upload.draft, upload.id).await?;

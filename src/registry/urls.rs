@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::download::content_disposition;
+use super::download::{content_disposition, refuse_quarantined};
 use super::{Error, Registry};
 use crate::access::Caller;
 use crate::catalog::{FileRow, VersionRow};
@@ -23,15 +23,16 @@ impl Registry {
     /// `life` is shortened to the configured maximum and to the life of the signing credentials.
     ///
     /// # Errors
-    /// [`Error::UrlsUnreachable`] when the client could not use one, and of the object store.
+    /// [`Error::VersionQuarantined`]; [`Error::UrlsUnreachable`] when the client could not use one; of the object store.
     pub async fn download_urls(
         &self,
         _caller: &Caller,
-        _version: &VersionRow,
+        version: &VersionRow,
         files: Vec<FileRow>,
         life: Option<Duration>,
         seat: Seat,
     ) -> Result<Vec<FileUrl>, Error> {
+        refuse_quarantined(version)?;
         if !self.store().is_reachable_from(seat) {
             return Err(Error::UrlsUnreachable);
         }

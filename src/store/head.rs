@@ -15,6 +15,8 @@ pub struct HeadFacts {
     pub checksum: Option<String>,
     /// Whether it is under SSE-KMS with the key that writes state today.
     pub is_encrypted_as_stated: bool,
+    /// How S3 encrypted it, as S3 names it: `aws:kms`; empty when it does not say.
+    pub algorithm: String,
     /// Full ARN of the key that S3 used; none without SSE-KMS.
     pub kms_key_arn: Option<String>,
     /// The token of the write that brought it; none when it was written by somebody else.
@@ -43,6 +45,7 @@ impl Store {
             size: head.content_length.and_then(|size| u64::try_from(size).ok()).unwrap_or(0),
             checksum: head.checksum_sha256,
             is_encrypted_as_stated: self.inner.encryption.is_what_s3_used(algorithm.as_ref(), used.as_deref()),
+            algorithm: algorithm.map(|algorithm| algorithm.as_str().to_owned()).unwrap_or_default(),
             kms_key_arn: used,
             token: head.metadata.and_then(|mut all| all.remove(TOKEN)).map(UploadToken::from_stored),
         })

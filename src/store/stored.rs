@@ -101,7 +101,7 @@ impl Store {
 }
 
 impl Expected<'_> {
-    fn allows(self, said: &str) -> bool {
+    pub(super) fn allows(self, said: &str) -> bool {
         match self {
             // Some servers leave the part count out of the composite form.
             Self::Stated(stated) => said == stated || stated.split_once('-').is_some_and(|(bare, _)| bare == said),

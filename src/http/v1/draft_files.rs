@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use super::drafts::metadata;
 use super::files::FileView;
-use super::publish::{UnderwayView, answer};
+use super::publish::{AcceptedView, answer};
 use super::versions::VersionView;
 use crate::http::auth::Authenticated;
 use crate::http::extract::{Draft, DraftFile, Json};
@@ -106,11 +106,11 @@ pub(crate) struct PublishRequest {
     request_body = PublishRequest,
     responses(
         (status = 201, body = VersionView, headers(("Location" = String, description = "The version by its number"))),
-        (status = 202, body = UnderwayView, description = "The version has its number and will be visible shortly"),
+        (status = 202, body = AcceptedView, description = "`publishing`: the version has its number and will be visible shortly. `verifying`: the namespace demands that files are verified first, and the service reads them now; publish again after `Retry-After`", headers(("Location" = String, description = "The version, or the draft"), ("Retry-After" = u64, description = "Seconds, when files are verified first"))),
         (status = 400, body = Problem, description = "`no_files`, `invalid_json`, `invalid_metadata`"),
         (status = 401, body = Problem),
         (status = 404, body = Problem, description = "`draft_not_found`"),
-        (status = 409, body = Problem, description = "`uploads_unfinished`, `verification_pending`, `digest_mismatch`, `draft_changing`, `model_deleted`"),
+        (status = 409, body = Problem, description = "`uploads_unfinished`, `digest_mismatch`, `draft_changing`, `model_deleted`"),
         (status = 503, body = Problem, description = "`writes_refused`, `catalog_unavailable`"),
     ),
     security(("bearer" = []), ("basic" = []))

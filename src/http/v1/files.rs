@@ -127,6 +127,7 @@ pub(crate) enum Via {
         (status = 401, body = Problem),
         (status = 404, body = Problem, description = "`model_not_found`, `version_not_found`, `file_not_found`"),
         (status = 410, body = Problem, description = "`model_deleted`, `version_deleted`"),
+        (status = 409, body = Problem, description = "`version_quarantined`"),
         (status = 412, body = Problem, description = "`precondition_failed`"),
         (status = 416, body = Problem, description = "`range_not_satisfiable`"),
         (status = 502, body = Problem, description = "`storage_failed`, `storage_denied`"),
@@ -146,10 +147,10 @@ pub(crate) async fn download(
     let file = registry.file(&caller, &version, &path).await?;
     let mut answer = file_headers(&version, &file)?;
     let etag = etag(&file);
-    if let Some(early) = refused_or_not_modified(&headers, &etag, &answer)? {
+    if let Some(early) = refused_or_not_modified(&headers, etag.as_deref(), &answer)? {
         return Ok(early);
     }
-    let range = match selection(&headers, &etag, file.size) {
+    let range = match selection(&headers, etag.as_deref(), file.size) {
         Selection::Whole => None,
         Selection::Part(range) => Some(range),
         Selection::NotSatisfiable => return Err(not_satisfiable(&file)),
@@ -202,6 +203,7 @@ pub(crate) async fn download(
         (status = 200, description = "Size, ETag, `Repr-Digest`, the resolved version"),
         (status = 304, description = "The client has these bytes"),
         (status = 404, description = "`model_not_found`, `version_not_found`, `file_not_found`"),
+        (status = 409, description = "`version_quarantined`"),
     ),
     security(("bearer" = []), ("basic" = []))
 )]
@@ -215,13 +217,17 @@ pub(crate) async fn head(
     let version = registry.version(&caller, &model, &version).await?;
     let file = registry.file(&caller, &version, &path).await?;
     let answer = file_headers(&version, &file)?;
-    if let Some(early) = refused_or_not_modified(&headers, &etag(&file), &answer)? {
+    if let Some(early) = refused_or_not_modified(&headers, etag(&file).as_deref(), &answer)? {
         return Ok(early);
     }
     Ok((StatusCode::OK, answer).into_response())
 }
 
-fn refused_or_not_modified(request: &HeaderMap, etag: &str, answer: &HeaderMap) -> Result<Option<Response>, ApiError> {
+fn refused_or_not_modified(
+    request: &HeaderMap,
+    etag: Option<&str>,
+    answer: &HeaderMap,
+) -> Result<Option<Response>, ApiError> {
     match condition(request, etag) {
         Condition::Holds => Ok(None),
         Condition::NotModified => {
@@ -248,15 +254,17 @@ fn not_satisfiable(file: &FileRow) -> ApiError {
 }
 
 /// Strong: the bytes of a file never change, and two files with the same bytes may share it.
-fn etag(file: &FileRow) -> String {
-    format!("\"sha256:{}\"", file.sha256)
+///
+/// None while the digest is only the client's word: a cache that trusted it would keep wrong bytes under a right name.
+fn etag(file: &FileRow) -> Option<String> {
+    (file.integrity == Integrity::Verified).then(|| format!("\"sha256:{}\"", file.sha256))
 }
 
 /// What is said of a file whichever way its bytes take.
 fn file_headers(version: &VersionRow, file: &FileRow) -> Result<HeaderMap, ApiError> {
     let mut headers = HeaderMap::new();
-    if file.integrity == Integrity::Verified {
-        headers.insert(header::ETAG, header_value(&etag(file))?);
+    if let Some(etag) = etag(file) {
+        headers.insert(header::ETAG, header_value(&etag)?);
         headers.insert(REPR_DIGEST, repr_digest(file.sha256));
     }
     headers.insert(STRONGROOM_VERSION, HeaderValue::from(version.number.get()));

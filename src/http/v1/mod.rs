@@ -7,6 +7,7 @@ pub(super) mod drafts;
 pub(super) mod files;
 pub(super) mod hold;
 pub(super) mod models;
+pub(super) mod namespaces;
 pub(super) mod operations;
 pub(super) mod posture;
 pub(super) mod publish;

@@ -14,7 +14,7 @@ use crate::domain::ModelRef;
 use crate::http::auth::Authenticated;
 use crate::http::extract::{Key, Model, Query};
 use crate::http::problem::{ApiError, Problem};
-use crate::http::{body, digest};
+use crate::http::{RETRY_AFTER, body, digest};
 use crate::registry::{IncomingStream, Published, Registry};
 
 /// How the body is to be read.
@@ -34,6 +34,27 @@ pub(crate) struct UnderwayView {
     number: i64,
     /// `publishing`.
     state: &'static str,
+}
+
+/// A draft whose files are being verified, because the namespace demands it; it is published by asking again.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct VerifyingView {
+    /// The draft.
+    id: String,
+    /// `verifying`.
+    state: &'static str,
+    /// Files whose digest is only the client's word yet.
+    files_to_verify: u64,
+}
+
+/// Why a publication is answered before it is done.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub(crate) enum AcceptedView {
+    /// The version has its number.
+    Underway(UnderwayView),
+    /// Files are verified first.
+    Verifying(VerifyingView),
 }
 
 /// Publish a version.
@@ -102,8 +123,17 @@ pub(super) async fn answer(
         }
         Published::Underway(number) => {
             let location = location(model, number.get())?;
-            let view = UnderwayView { number: number.get(), state: "publishing" };
+            let view = AcceptedView::Underway(UnderwayView { number: number.get(), state: "publishing" });
             (StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(view)).into_response()
+        }
+        Published::Verifying { draft, files } => {
+            let location = HeaderValue::from_str(&format!("/v1/drafts/{draft}"))
+                .map_err(|_| ApiError::of_status(StatusCode::INTERNAL_SERVER_ERROR))?;
+            let view = VerifyingView { id: draft.to_string(), state: "verifying", files_to_verify: files };
+            let view = AcceptedView::Verifying(view);
+            let headers =
+                [(header::LOCATION, location), (header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER.as_secs()))];
+            (StatusCode::ACCEPTED, headers, Json(view)).into_response()
         }
     })
 }

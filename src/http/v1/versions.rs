@@ -31,8 +31,11 @@ pub(crate) struct VersionSummary {
     digest: String,
     /// `published`; in a list of the trash `trashed`, or `purging` when it cannot be restored any more.
     state: VersionState,
-    /// `verified` when the service computed every file's digest itself.
+    /// `verified` when the service computed every file's digest itself; `declared` while the digest of a file is only
+    /// its client's word; `wrong` when the version is quarantined.
     integrity: Integrity,
+    /// Why its bytes are not given out; null when they are.
+    quarantine: Option<String>,
     /// Files.
     file_count: u64,
     /// Bytes of all files.
@@ -80,6 +83,7 @@ impl VersionSummary {
             digest: format!("sha256:{}", version.digest),
             state: version.state,
             integrity: version.integrity,
+            quarantine: version.quarantine.clone(),
             file_count: version.file_count,
             total_size: version.total_size,
             metadata: version.metadata.as_map().clone(),

@@ -1,0 +1,116 @@
+//! `strongroom verify`.
+
+use std::error::Error as StdError;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+
+use super::{Settings, print, runtime};
+use crate::app::verify::{self, InspectionReport, Wish};
+use crate::domain::Namespace;
+use crate::telemetry;
+
+/// What is logged unless the configuration says otherwise: the report says the rest.
+const QUIET: &str = "error,s3s=off";
+
+/// Look again at everything that is stored, and read it: is it there, and is it still right; exit 1 when it is not.
+#[derive(Debug, Args)]
+pub(super) struct Verify {
+    #[command(flatten)]
+    settings: Settings,
+    /// Read the bytes of a random part of the files only; S3 is asked about all of them.
+    #[arg(long, value_name = "N%", default_value = "100%", value_parser = part)]
+    sample: f64,
+    /// Look at one namespace only.
+    #[arg(long, value_name = "NS")]
+    namespace: Option<Namespace>,
+    /// Look at files that only drafts have, and at the manifests of versions, too.
+    #[arg(long)]
+    full: bool,
+    /// Quarantine the versions of files that are missing or have wrong bytes; for good.
+    #[arg(long)]
+    quarantine: bool,
+    /// Also write the report to FILE, as JSON; one that is there is replaced.
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+/// For people or for programs.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Format {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// Why the report was not written.
+#[derive(Debug, thiserror::Error)]
+#[error("everything was looked at; cannot write the report to {}", path.display())]
+struct ReportError {
+    path: PathBuf,
+    source: std::io::Error,
+}
+
+impl Verify {
+    pub(super) fn run(self) -> Result<ExitCode, Box<dyn StdError>> {
+        let config = self.settings.load(&[])?;
+        telemetry::init(config.log_format, Some(config.log_filter.as_deref().unwrap_or(QUIET)));
+        let wish =
+            Wish { sample: self.sample, namespace: self.namespace, full: self.full, quarantine: self.quarantine };
+        let report = runtime()?.block_on(verify::verify(&config, wish, tell))?;
+        let json = serde_json::to_string_pretty(&report)? + "\n";
+        match self.format {
+            Format::Text => print(&report.to_string())?,
+            Format::Json => print(&json)?,
+        }
+        if let Some(path) = self.report {
+            write(&path, &json).map_err(|source| ReportError { path, source })?;
+        }
+        Ok(exit(&report))
+    }
+}
+
+fn exit(report: &InspectionReport) -> ExitCode {
+    if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Standard output is for the report.
+fn tell(progress: String) {
+    // Standard error may be closed; the report counts.
+    let _told = writeln!(std::io::stderr(), "strongroom: {progress}");
+}
+
+/// `5%`, or `5`, as a part of 1.
+fn part(text: &str) -> Result<f64, &'static str> {
+    let number: f64 = text.trim_end_matches('%').parse().map_err(|_| "a number from 0% to 100%")?;
+    if (0.0..=100.0).contains(&number) { Ok(number / 100.0) } else { Err("a number from 0% to 100%") }
+}
+
+/// All of it or nothing: renamed into place.
+fn write(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    let mut file = std::fs::File::create(&new)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(&new, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sample_is_a_percentage() {
+        assert_eq!((part("5%"), part("100"), part("0.5%")), (Ok(0.05), Ok(1.0), Ok(0.005)));
+        for text in ["", "%", "-1%", "101%", "NaN", "half"] {
+            assert!(part(text).is_err(), "{text}");
+        }
+    }
+}
