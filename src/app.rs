@@ -9,6 +9,7 @@ mod intact;
 mod look;
 mod maintenance;
 mod secure;
+mod time_limits;
 mod watch;
 
 pub use back_end::{BackEndError, Outputs};
@@ -99,6 +100,8 @@ impl Service {
     /// # Errors
     /// [`StartError`]; no bytes were taken.
     pub async fn start(config: &Config) -> Result<Self, StartError> {
+        #[cfg(feature = "failpoints")]
+        config.failpoint.clone().map(crate::failpoint::arm);
         let data_dir = DataDir::lock(&config.data_dir)?;
         // Taken first: a port in use should not cost the operator a provisioning run.
         let listener = TcpListener::bind(config.listen)

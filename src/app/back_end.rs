@@ -167,6 +167,7 @@ impl BackEnd {
             http,
             s3_endpoint: Some(endpoint.to_owned()),
             kms_endpoint: Some(endpoint.to_owned()),
+            patience: config.storage_timeout,
         };
         let mut common = provisioning.clone();
         if let Storage::Embedded { identity: Some(access_key), identities_file: Some(file), .. } = &config.storage {
@@ -191,6 +192,7 @@ impl BackEnd {
             http,
             s3_endpoint: endpoint.clone(),
             kms_endpoint: kms_endpoint.clone(),
+            patience: config.storage_timeout,
         };
         let mut provisioning = common.clone();
         if let Some(role) = provision_role_arn {

@@ -104,7 +104,11 @@ impl Catalog {
                 .await
                 .map_err(fail())?;
         }
-        sqlx::query("delete from drafts where id = $1").bind(&draft).execute(&mut *tx).await.map_err(fail())?;
+        let gone = sqlx::query("delete from drafts where id = $1").bind(&draft).execute(&mut *tx).await.map_err(fail())?;
+        if gone.rows_affected() != 1 {
+            // Whoever removed the row has removed the bytes before it.
+            return Err(Error::Database { action: "publish a draft that is gone", source: sqlx::Error::RowNotFound });
+        }
         tx.commit().await.map_err(fail())?;
         let number = VersionNumber::new(number)
             .ok_or_else(|| Error::Corrupt { what: "version number", value: number.to_string() })?;

@@ -1,21 +1,29 @@
 //! One request, one version.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::take_in::{TakeIn, Taken};
-use super::{Error, IncomingStream, Registry, StoreError};
+use super::{Error, IncomingStream, LiveDraft, Registry, StoreError};
 use crate::access::Caller;
 use crate::catalog::{DraftRow, NewObject, NewVersion, Unfinished, VersionRow};
 use crate::domain::{DraftId, FileEntry, Integrity, ModelRef, ObjectKey, UploadToken, VersionNumber, version_digest};
+use crate::failpoint;
 
 /// Files of one request that are committed at the same time.
 const PARALLEL_COMMITS: usize = 8;
 
 /// Tries to write a manifest before the version is left to the recovery loop.
 const MANIFEST_TRIES: u32 = 4;
+
+/// How long a client waits for its version to become visible before it is told to come back.
+const VISIBLE_WAIT: Duration = Duration::from_secs(10);
+
+/// How long a client waits for what it brought to be removed before it gets its error; the removal goes on.
+const REMOVAL_WAIT: Duration = Duration::from_secs(10);
 
 /// What became of a publication.
 #[derive(Debug)]
@@ -32,7 +40,7 @@ impl Registry {
     /// The work goes on in a task of its own: when the client goes away, what was sent is removed.
     ///
     /// # Errors
-    /// [`Error`]; no object, no upload and no row is left then.
+    /// [`Error`]; no object, no upload and no row is left then, or they are being removed while the object store is slow.
     pub async fn publish(&self, caller: &Caller, model: ModelRef, body: IncomingStream) -> Result<Published, Error> {
         self.posture_state().check().map_err(Error::WritesRefused)?;
         // Before a byte of the body is asked for: who waits costs no more than a connection.
@@ -57,24 +65,27 @@ impl Registry {
     async fn publish_draft(&self, draft: DraftRow, body: IncomingStream) -> Result<Published, Error> {
         // Live before the row is there, so that recovery never sees it alone.
         let live = self.make_live(draft.id);
+        failpoint::reached("publish:before_draft").await;
         self.catalog().begin_draft(&draft).await?;
+        failpoint::reached("publish:after_draft").await;
         let mut take_in = TakeIn::default();
         let read = take_in.read(self, &draft, body).await;
         // A body may take hours: what was safe when it began need not be now.
         let read = read.and_then(|()| self.posture_state().check().map_err(Error::WritesRefused));
         if let Err(error) = read {
-            take_in.abort().await;
-            self.discard(&draft).await;
+            self.remove(live, draft, Some(take_in)).await;
             return Err(error);
         }
+        failpoint::reached("publish:after_body").await;
         let metadata = take_in.metadata.unwrap_or_default();
         let files = match self.commit(take_in.taken).await {
             Ok(files) => files,
             Err(error) => {
-                self.discard(&draft).await;
+                self.remove(live, draft, None).await;
                 return Err(error);
             }
         };
+        failpoint::reached("publish:after_commits").await;
         let entries: Vec<FileEntry> = files
             .iter()
             .map(|file| FileEntry { path: file.path.clone(), size: file.size, sha256: file.sha256 })
@@ -85,19 +96,27 @@ impl Registry {
             Err(error) => {
                 // The answer to the commit may be what was lost: the draft's row tells.
                 if self.catalog().draft_exists(draft.id).await.unwrap_or(false) {
-                    self.discard(&draft).await;
+                    self.remove(live, draft, None).await;
                 }
                 return Err(error.into());
             }
         };
+        failpoint::reached("publish:after_number").await;
         drop(live);
         self.finish(&draft.model, &version).await
     }
 
     /// Turns every file into an object.
     async fn commit(&self, taken: Vec<Taken>) -> Result<Vec<NewObject>, Error> {
+        // After a failure none is begun any more: when the object store is away, thousands would each wait for it.
+        let failed = &AtomicBool::new(false);
         let commits = taken.into_iter().map(|Taken { path, sha256, size, pending }| async move {
-            let stored = pending.commit().await?;
+            if failed.load(Ordering::Relaxed) {
+                return Err(Error::Interrupted);
+            }
+            failpoint::reached("publish:before_commit").await;
+            let stored = pending.commit().await.inspect_err(|_| failed.store(true, Ordering::Relaxed))?;
+            failpoint::reached("publish:after_commit").await;
             Ok::<_, Error>(NewObject {
                 path,
                 s3_key: stored.key,
@@ -108,21 +127,30 @@ impl Registry {
                 integrity: Integrity::Verified,
             })
         });
-        // All are awaited also after a failure: a commit that is dropped half-way could leave an object behind
-        // after the draft's prefix was cleaned.
+        // All that were begun are awaited also after a failure: a commit that is dropped half-way could leave an object
+        // behind after the draft's prefix was cleaned. The failure itself comes first.
         let outcomes: Vec<_> = stream::iter(commits).buffer_unordered(PARALLEL_COMMITS).collect().await;
         stream::iter(outcomes).try_collect().await
     }
 
     /// From a number to a visible version; what fails here is finished by the recovery loop.
     async fn finish(&self, model: &ModelRef, version: &Unfinished) -> Result<Published, Error> {
+        let (registry, number, version) = (self.clone(), version.number, version.clone());
+        let finishing = self.tasks.spawn(async move { registry.keep_rolling(&version).await });
+        let is_visible = matches!(tokio::time::timeout(VISIBLE_WAIT, finishing).await, Ok(Ok(true)));
+        if !is_visible {
+            return Ok(Published::Underway(number));
+        }
+        failpoint::reached("publish:after_visible").await;
+        // The version is there: that it cannot be read at this moment is no failure of the publication.
+        let row = self.catalog().version_by_number(model, number).await.ok().flatten();
+        Ok(row.map_or(Published::Underway(number), |row| Published::Visible(Box::new(row))))
+    }
+
+    async fn keep_rolling(&self, version: &Unfinished) -> bool {
         for attempt in 0..MANIFEST_TRIES {
             match self.roll_forward(version).await {
-                Ok(()) => {
-                    // The version is there: that it cannot be read at this moment is no failure of the publication.
-                    let row = self.catalog().version_by_number(model, version.number).await.ok().flatten();
-                    return Ok(row.map_or(Published::Underway(version.number), |row| Published::Visible(Box::new(row))));
-                }
+                Ok(()) => return true,
                 Err(error) => {
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
@@ -134,18 +162,26 @@ impl Registry {
                 }
             }
         }
-        Ok(Published::Underway(version.number))
+        false
+    }
+
+    /// Removes what a failed request brought, in a task of its own: while the object store is away that takes minutes.
+    async fn remove(&self, live: LiveDraft, draft: DraftRow, brought: Option<TakeIn>) {
+        let registry = self.clone();
+        let removal = self.tasks.spawn(async move {
+            if let Some(brought) = brought {
+                brought.abort().await;
+            }
+            registry.discard(&draft).await;
+            drop(live);
+        });
+        // Late or not, the request has failed for another reason.
+        let _ = tokio::time::timeout(REMOVAL_WAIT, removal).await;
     }
 
     /// Removes everything that a draft brought; what cannot be removed now is left to the recovery loop.
     pub(super) async fn discard(&self, draft: &DraftRow) {
-        let prefix = ObjectKey::DraftPrefix { model: &draft.model, draft: &draft.id }.to_string();
-        let removed = async {
-            self.store().remove_prefix(&prefix).await?;
-            self.catalog().forget_draft(draft.id).await?;
-            Ok::<_, Error>(())
-        };
-        match removed.await {
+        match self.try_discard(draft).await {
             Ok(()) => {}
             // Its unfinished uploads are gone by now; whole objects need somebody who may delete them.
             Err(Error::Store(error)) if error.is_refused_deletion() => {
@@ -163,5 +199,16 @@ impl Registry {
                 );
             }
         }
+    }
+
+    /// As [`Self::discard`], for who counts failures.
+    pub(super) async fn try_discard(&self, draft: &DraftRow) -> Result<(), Error> {
+        let prefix = ObjectKey::DraftPrefix { model: &draft.model, draft: &draft.id }.to_string();
+        failpoint::reached("discard:before_removal").await;
+        self.store().remove_prefix(&prefix).await?;
+        failpoint::reached("discard:after_removal").await;
+        self.catalog().forget_draft(draft.id).await?;
+        failpoint::reached("discard:after_row").await;
+        Ok(())
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{Error, Registry};
 use crate::catalog::Unfinished;
+use crate::failpoint;
 
 /// Rows looked at in one round; the next round takes the rest.
 const BATCH: i64 = 500;
@@ -23,8 +24,12 @@ impl Registry {
     pub async fn recover(&self) -> Result<Recovered, Error> {
         let mut recovered = Recovered::default();
         for version in self.catalog().unfinished(None, BATCH).await? {
+            failpoint::reached("recover:before_version").await;
             match self.roll_forward(&version).await {
-                Ok(()) => recovered.published += 1,
+                Ok(()) => {
+                    failpoint::reached("recover:after_version").await;
+                    recovered.published += 1;
+                }
                 Err(error) => {
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
@@ -35,8 +40,12 @@ impl Registry {
             }
         }
         for draft in self.catalog().drafts(BATCH).await? {
-            if !self.is_live(draft.id) {
+            // In this order: a request that has just ended has published or removed its draft before it stopped being
+            // live, and the list is older than that. What a published draft brought must never be removed.
+            if !self.is_live(draft.id) && self.catalog().draft_exists(draft.id).await? {
+                failpoint::reached("recover:before_draft").await;
                 self.discard(&draft).await;
+                failpoint::reached("recover:after_draft").await;
                 recovered.discarded += 1;
             }
         }
@@ -49,6 +58,7 @@ impl Registry {
     /// the manifest is create-only and the same whoever writes it, so nobody waits for anybody.
     pub(super) async fn roll_forward(&self, version: &Unfinished) -> Result<(), Error> {
         self.describe(version).await?;
+        failpoint::reached("publish:after_manifest").await;
         if self.catalog().finish_publish(version).await? {
             return Ok(());
         }

@@ -111,11 +111,17 @@ impl Error {
             let no_answer = match &error {
                 SdkError::TimeoutError(_) | SdkError::ResponseError(_) => true,
                 // A dispatch failure is also how the SDK reports our own mistakes, such as a missing region.
-                SdkError::DispatchFailure(failure) => failure.is_io() || failure.is_timeout(),
+                SdkError::DispatchFailure(failure) => {
+                    // Of the other kind is a connection that ended in the middle of an answer's head.
+                    failure.is_io() || failure.is_timeout() || failure.as_other().is_some()
+                }
                 _ => false,
             };
-            // Answers to HEAD have no body that could say more than their status.
-            let refused = error.raw_response().is_some_and(|answer| answer.status().as_u16() == 403);
+            // Answers to HEAD have no body that could say more than their status, and what stands before S3 has codes of
+            // its own.
+            let status = error.raw_response().map(|answer| answer.status().as_u16());
+            let refused = status == Some(403);
+            let overloaded = status.is_some_and(|status| matches!(status, 429 | 500 | 502..600));
             let code = error.code().unwrap_or(if refused { "Forbidden" } else { "" }).to_owned();
             let message = error.message().map(|message| format!(": {message}")).unwrap_or_default();
             let source: BoxError = Box::new(Cause { code: code.clone(), message, source: Box::new(error) });
@@ -140,6 +146,7 @@ impl Error {
                 "PreconditionFailed" => Self::Exists { operation, source },
                 "BadDigest" | "XAmzContentSHA256Mismatch" => Self::Unfaithful("it received other bytes than were sent"),
                 code if code.starts_with("KMS.") => Self::Key { operation, source },
+                _ if overloaded => Self::Unavailable { operation, source },
                 _ => Self::Unexpected { operation, source },
             }
         }

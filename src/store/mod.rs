@@ -12,6 +12,7 @@ mod intake;
 mod listing;
 mod look;
 mod manifest;
+mod pace;
 mod pending;
 mod presign;
 mod read;
@@ -31,6 +32,7 @@ pub use read::Bytes;
 pub use stored::Stored;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::SharedCredentialsProvider;
@@ -61,6 +63,8 @@ pub struct Parts {
     pub expected_owner: Option<String>,
     /// Memory of all uploads together.
     pub budget: MemoryBudget,
+    /// How long S3 may be silent in the middle of an object.
+    pub silence: Duration,
 }
 
 impl Store {
@@ -76,6 +80,10 @@ impl Store {
 
     fn s3(&self) -> &Client {
         &self.inner.s3
+    }
+
+    fn pace(&self) -> pace::Pace {
+        pace::Pace::new(self.inner.silence)
     }
 
     fn owner(&self) -> Option<String> {

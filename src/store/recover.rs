@@ -25,7 +25,7 @@ impl Store {
         }
         let mut ours = None;
         for listed in self.versions_below(key).await? {
-            if listed.key != key || !self.carries(key, &listed.version_id, token).await? {
+            if listed.key != key || listed.is_marker || !self.carries(key, &listed.version_id, token).await? {
                 continue;
             }
             if ours.is_none() {

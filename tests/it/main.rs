@@ -3,6 +3,8 @@
 #![cfg(test)]
 
 mod bucket;
+#[cfg(feature = "failpoints")]
+mod crash;
 mod door;
 mod embedded_clients;
 mod export;

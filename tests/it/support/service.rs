@@ -1,5 +1,9 @@
 //! A whole service: the real binary, its data directory, and a look into its bucket and its catalog from outside.
 
+mod api;
+#[cfg(feature = "failpoints")]
+mod kill;
+
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -14,6 +18,7 @@ use tempfile::TempDir;
 use super::account::administrator;
 use super::outside::{Outside, seaweedfs_with_localstack};
 use super::process::Guarded;
+pub(crate) use api::Api;
 
 /// How long a service may take to answer; a debug build on a busy machine needs a few seconds.
 const START_LIMIT: Duration = Duration::from_mins(1);
