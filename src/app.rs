@@ -3,13 +3,13 @@
 mod aws;
 mod back_end;
 pub mod bucket;
+mod credentials;
 mod data_dir;
 pub mod desired;
 mod intact;
 mod look;
 mod maintenance;
 mod secure;
-mod time_limits;
 mod watch;
 
 pub use back_end::{BackEndError, Outputs};

@@ -123,6 +123,12 @@ pub struct Limits {
     pub file_bytes: u64,
     /// `max_files`, 1 to 100,000, default 10,000: files of one version.
     pub files: usize,
+    /// `max_drafts`, 1 to 1,000,000, default 1,000: drafts that one caller may have.
+    pub drafts: u64,
+    /// `draft_days`, 1 to 3,650, default 14: how long a draft that is not kept lives after the last change of it.
+    pub draft_life: Duration,
+    /// `max_namespace_gib`, 1 to 1,000,000,000 GiB, default 1,000,000,000: bytes of all objects of a namespace.
+    pub namespace_bytes: u64,
     /// `max_uploads`, 1 to 10,000, default 64: requests whose bodies are read at the same time; more wait their turn.
     pub uploads: usize,
     /// `body_idle_seconds`, 1 to 3,600, default 60: how long a request body may be silent.

@@ -17,10 +17,12 @@ create index drafts_by_creator on drafts (created_by, kind);
 create index drafts_by_expiry on drafts (expires_at);
 
 -- Files of a draft that are complete. Those that came with `base` keep their objects, and so share them.
+-- `upload_id` is the upload that brought it: completing it again finds the file.
 create table draft_files (
     draft_id text not null references drafts (id),
     path text not null,
     object_id bigint not null references objects (id),
+    upload_id text,
     created_at bigint not null,
     primary key (draft_id, path)
 );
@@ -28,13 +30,12 @@ create index draft_files_by_object on draft_files (object_id);
 
 -- The intent behind bytes on their way into a draft: the row is there, with its token, before S3 hears of the file.
 -- `kind` is `presigned` (parts go straight to S3) or `streamed` (through the service; ends with its request).
--- `state` is `open` or `completing`. `parts` packs the digests that URLs were signed for: base64 of 33 bytes a part, a
+-- `parts` packs the digests that URLs were signed for: base64 of 33 bytes a part, a
 -- flag and a SHA-256; one row an upload, not one a part.
 create table uploads (
     id text not null primary key,
     draft_id text not null references drafts (id),
     kind text not null,
-    state text not null,
     path text not null,
     size bigint,
     sha256 text,
@@ -49,6 +50,7 @@ create table uploads (
     expires_at bigint not null
 );
 create index uploads_by_draft on uploads (draft_id, path);
+create index uploads_by_key on uploads (s3_key);
 create index uploads_by_expiry on uploads (expires_at);
 
 -- `state` is `live`, or `condemned` once nothing refers to it any more: only a live object gets new references, and only

@@ -10,6 +10,7 @@ pub use bootstrap::{BootstrapError, admin_token};
 pub use token::Token;
 
 use crate::catalog::{self, Catalog};
+use crate::domain::ModelRef;
 
 /// Who is calling: the first argument of every verb of the registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +19,15 @@ pub struct Caller {
     pub principal: String,
     /// What the caller may do.
     pub role: Role,
+}
+
+impl Caller {
+    /// Whether the caller may read a model.
+    pub fn may_read(&self, _model: &ModelRef) -> bool {
+        match self.role {
+            Role::Admin => true,
+        }
+    }
 }
 
 /// What a caller may do.

@@ -16,7 +16,6 @@ use aws_smithy_http_client::{Builder, Connector};
 use aws_smithy_runtime_api::client::http::SharedHttpConnector;
 
 use super::BackEndError;
-use super::time_limits::TimeLimits;
 use crate::provision::journal::Listener;
 
 /// Below the idle time of S3's own connections, so that no request goes into one that the other side has closed.
@@ -67,15 +66,16 @@ fn trust(ca: Option<&Path>) -> Result<TlsContext, BackEndError> {
 impl Common {
     /// For objects: bodies may take long, so their progress is guarded where they are read, not here.
     pub(super) fn data_client(&self) -> aws_sdk_s3::Client {
-        let limits = TimeLimits::new(self.patience);
-        // One for all: each value has connections of its own. The limits of each operation are shorter.
-        let timeouts =
-            TimeoutConfig::builder().connect_timeout(Duration::from_secs(3)).read_timeout(limits.silence()).build();
+        // For small requests; the store states longer limits where bytes go in or S3 works by itself.
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(Duration::from_secs(3))
+            .operation_attempt_timeout(self.patience)
+            .operation_timeout(self.patience * 4)
+            .build();
         let config = self
             .s3_config(self.s3_endpoint.as_deref())
             .timeout_config(timeouts)
             .interceptor(Listener)
-            .interceptor(limits)
             // A slow reader of a download is no fault of S3.
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .build();

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use aws_sdk_s3::config::SharedCredentialsProvider;
+
 use super::back_end::{BackEnd, Outputs};
+use super::credentials::Fresh;
 use super::look::{ownership, told};
 use crate::catalog::{self, Catalog};
 use crate::config::Config;
@@ -214,12 +217,12 @@ pub(super) fn store_on(back_end: &BackEnd, spec: &BucketSpec, budget: MemoryBudg
         s3: back_end.common.data_client(),
         direct: back_end.direct.clone(),
         reach: back_end.reach_of_clients(),
-        credentials: back_end.common.credentials.clone(),
+        credentials: SharedCredentialsProvider::new(Fresh::new(back_end.common.credentials.clone())),
         bucket: spec.bucket.clone(),
         encryption: Encryption { kms_key_arn: spec.key.to_string() },
         expected_owner: spec.owner.clone(),
         budget,
-        silence: back_end.common.patience * 2,
+        patience: back_end.common.patience,
     })
 }
 

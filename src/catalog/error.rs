@@ -1,5 +1,7 @@
 //! What can go wrong with the catalog.
 
+use super::Refusal;
+
 /// A failure of the catalog.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -23,6 +25,9 @@ pub enum Error {
     /// The schema could not be brought up to date.
     #[error("could not bring the catalog's schema up to date")]
     Migrate(#[source] sqlx::migrate::MigrateError),
+    /// The rows do not allow it.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
 }
 
 impl Error {
@@ -35,7 +40,7 @@ impl Error {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Database { source, .. } => matches!(source, sqlx::Error::PoolTimedOut | sqlx::Error::Io(_)),
-            Self::Corrupt { .. } | Self::Migrate(_) => false,
+            Self::Corrupt { .. } | Self::Migrate(_) | Self::Refused(_) => false,
         }
     }
 }

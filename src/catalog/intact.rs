@@ -42,7 +42,7 @@ impl Catalog {
         let rows = sqlx::query(
             "select o.s3_key, o.s3_version_id from objects o where o.vault_id = $1 and o.s3_key > $2 and exists \
              (select 1 from version_files f join versions v on v.id = f.version_id \
-             where f.object_id = o.id and v.state = 'published') order by o.s3_key limit $3",
+             where f.object_id = o.id and v.state = 'published') and o.state = 'live' order by o.s3_key limit $3",
         )
         .bind(vault)
         .bind(after)

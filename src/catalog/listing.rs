@@ -53,6 +53,10 @@ pub struct VersionRow {
     pub created_by: String,
     /// The draft that it was: the prefix of its objects.
     pub draft: DraftId,
+    /// Whether all its files lie under that prefix, and nothing else does.
+    pub plain_prefix: bool,
+    /// Why its bytes are not given out.
+    pub quarantine: Option<String>,
 }
 
 /// A file of a published version, and where its bytes are.
@@ -107,6 +111,8 @@ impl VersionRow {
             created_at: Timestamp::from_millis(number(row, "created_at")?),
             created_by: text(row, "created_by")?,
             draft: stored("draft id", &text(row, "draft_id")?)?,
+            plain_prefix: number(row, "plain_prefix")? != 0,
+            quarantine: row.try_get("quarantine").map_err(Error::during("read a row"))?,
         })
     }
 }

@@ -6,25 +6,33 @@
 
 mod drafts;
 mod error;
+mod idempotency;
 mod intact;
 mod leases;
 mod listing;
+mod objects;
 mod open;
 mod outbox;
 mod overrides;
 mod publishing;
+mod refusal;
 mod tokens;
+mod uploads;
 mod vaults;
 mod versions;
 
 pub use drafts::DraftRow;
 pub use error::Error;
+pub use idempotency::{FirstAnswer, Once};
 pub use intact::PinnedObject;
-pub use listing::{FileRow, Page, VersionRow};
 pub use leases::Lease;
+pub use listing::{FileRow, Page, VersionRow};
+pub use objects::{Elsewhere, NewObject, ObjectPlace};
 pub use overrides::OverrideRow;
-pub use publishing::{NewObject, NewVersion, Unfinished};
+pub use publishing::{DraftToPublish, NewVersion, Unfinished};
+pub use refusal::Refusal;
 pub use tokens::TokenRow;
+pub use uploads::{Placed, Room, UploadKind, UploadRow};
 
 use sqlx::AnyPool;
 

@@ -9,9 +9,9 @@ macro_rules! version_select {
     ($rest:literal) => {
         concat!(
             "select v.id, n.name as namespace, m.name as model, v.number, v.digest, v.file_count, v.total_size, ",
-            "v.declared_files, v.metadata, v.created_at, v.created_by, v.draft_id ",
+            "v.declared_files, v.metadata, v.created_at, v.created_by, v.draft_id, v.plain_prefix, v.quarantine ",
             "from versions v join models m on m.id = v.model_id join namespaces n on n.id = m.namespace_id ",
-            "where n.folded = $1 and m.folded = $2 and v.state = 'published' ",
+            "where n.folded = $1 and m.folded = $2 and v.state = 'published' and m.deleted_at is null ",
             $rest
         )
     };
@@ -81,7 +81,8 @@ impl Catalog {
     pub async fn model_exists(&self, model: &ModelRef) -> Result<bool, Error> {
         let row = sqlx::query(
             "select m.id from models m join namespaces n on n.id = m.namespace_id \
-             where n.folded = $1 and m.folded = $2",
+             where n.folded = $1 and m.folded = $2 and m.last_number > 0 and m.deleted_at is null \
+             and m.purged_at is null",
         )
         .bind(model.namespace.folded())
         .bind(model.name.folded())

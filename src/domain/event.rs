@@ -2,9 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Alias, Integrity, Metadata, ModelRef, Namespace, Retention, Sha256Digest, Timestamp, VersionNumber,
-};
+use super::{Alias, Integrity, Metadata, ModelRef, Namespace, Retention, Sha256Digest, Timestamp, VersionNumber};
 
 /// One change that no manifest tells of; with the manifests, enough to rebuild the catalog.
 ///

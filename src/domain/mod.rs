@@ -6,6 +6,7 @@
 mod digest;
 mod event;
 mod key;
+mod ledger;
 mod manifest;
 mod metadata;
 mod name;
@@ -19,15 +20,19 @@ mod token;
 pub use digest::{InvalidDigest, Sha256Digest};
 pub use event::{Event, JournalEntry};
 pub use key::ObjectKey;
+pub use ledger::PartLedger;
 pub use manifest::{FileEntry, Manifest, ManifestObject, version_digest};
 pub use metadata::{InvalidMetadata, Metadata};
 pub use name::{InvalidName, ModelName, ModelRef, Namespace};
-pub use parts::{MAX_PARTS, MIN_PART_BYTES, OBJECT_TOO_LARGE, growing_part_bytes, max_streamed_bytes, part_bytes_for};
+pub use parts::{
+    InvalidPartSize, LARGEST_PART_BYTES, MAX_OBJECT_BYTES, MAX_PARTS, MIN_PART_BYTES, OBJECT_TOO_LARGE, PartPlan,
+    SMALLEST_PART_BYTES, growing_part_bytes, max_streamed_bytes, part_bytes_for,
+};
 pub use path::{FilePath, InvalidPath, PathConflict, PathSet};
 pub use reference::{Alias, InvalidRef, VersionNumber, VersionRef};
 pub use retention::Retention;
 pub use time::Timestamp;
-pub use token::{DraftId, UploadToken};
+pub use token::{DraftId, UploadId, UploadToken};
 
 /// How far the SHA-256 of a file is known to be that of the stored bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]

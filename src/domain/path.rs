@@ -59,7 +59,7 @@ impl FilePath {
     }
 
     /// Every folder that the path lies in, outermost first.
-    fn folders(&self) -> impl Iterator<Item = &str> {
+    pub fn folders(&self) -> impl Iterator<Item = &str> {
         self.0.match_indices('/').map(|(at, _)| &self.0[..at])
     }
 }

@@ -6,30 +6,43 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
-/// Id of a draft: a ULID, so that prefixes sort by time. It names the prefix of the draft's objects.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct DraftId(Ulid);
+macro_rules! id {
+    ($(#[$doc:meta])* $type:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $type(Ulid);
 
-impl DraftId {
-    /// A new id.
-    pub fn generate() -> Self {
-        Self(Ulid::generate())
-    }
+        impl $type {
+            /// A new id.
+            pub fn generate() -> Self {
+                Self(Ulid::generate())
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl FromStr for $type {
+            type Err = ulid::DecodeError;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                Ulid::from_string(text).map(Self)
+            }
+        }
+    };
 }
 
-impl fmt::Display for DraftId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl FromStr for DraftId {
-    type Err = ulid::DecodeError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ulid::from_string(text).map(Self)
-    }
-}
+id!(
+    /// Id of a draft, and of the prefix of its objects: a ULID, so that prefixes sort by time.
+    DraftId
+);
+id!(
+    /// Id of an upload of one file into a draft; S3 knows the same upload by another.
+    UploadId
+);
 
 /// Unguessable mark that every write to S3 carries in its object metadata.
 ///

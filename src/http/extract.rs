@@ -12,8 +12,8 @@ use serde::de::DeserializeOwned;
 use utoipa::IntoParams;
 
 use super::problem::ApiError;
-use crate::domain::{FilePath, ModelRef, VersionRef};
-use crate::registry::Seat;
+use crate::domain::{DraftId, FilePath, ModelRef, UploadId, VersionRef};
+use crate::registry::{IdempotencyKey, Seat};
 
 /// `{ns}` and `{name}` of a path.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -40,6 +40,44 @@ struct FileUrlPath {
     name: String,
     r#ref: String,
     path: String,
+}
+
+/// `{id}` of a path.
+#[derive(Debug, Deserialize)]
+struct DraftPath {
+    id: String,
+}
+
+/// `{id}` and the rest of a path.
+#[derive(Debug, Deserialize)]
+struct DraftFilePath {
+    id: String,
+    path: String,
+}
+
+/// `{id}` and `{upload_id}` of a path.
+#[derive(Debug, Deserialize)]
+struct UploadPath {
+    id: String,
+    upload_id: String,
+}
+
+/// A draft that a path names.
+#[derive(Debug)]
+pub(super) struct Draft(pub(super) DraftId);
+
+/// A file of a draft that a path names.
+#[derive(Debug)]
+pub(super) struct DraftFile {
+    pub(super) draft: DraftId,
+    pub(super) path: FilePath,
+}
+
+/// An upload into a draft that a path names.
+#[derive(Debug)]
+pub(super) struct Upload {
+    pub(super) draft: DraftId,
+    pub(super) upload: UploadId,
 }
 
 /// A model that a path names.
@@ -105,6 +143,43 @@ impl<S: Send + Sync> FromRequestParts<S> for File {
     }
 }
 
+/// What is not an id names no draft.
+fn draft(id: &str) -> Result<DraftId, ApiError> {
+    id.parse().map_err(|_| ApiError::new(StatusCode::NOT_FOUND, "draft_not_found", "there is no such draft"))
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Draft {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let found: DraftPath = path(parts, state).await?;
+        draft(&found.id).map(Self)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for DraftFile {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let found: DraftFilePath = path(parts, state).await?;
+        let path = found.path.parse().map_err(|error| ApiError::bad_request("invalid_file_path", error))?;
+        Ok(Self { draft: draft(&found.id)?, path })
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Upload {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let found: UploadPath = path(parts, state).await?;
+        let upload = found
+            .upload_id
+            .parse()
+            .map_err(|_| ApiError::new(StatusCode::NOT_FOUND, "upload_not_found", "the draft has no such upload"))?;
+        Ok(Self { draft: draft(&found.id)?, upload })
+    }
+}
+
 /// The query; an unknown parameter is refused where the type denies unknown fields.
 #[derive(Debug)]
 pub(super) struct Query<T>(pub(super) T);
@@ -146,6 +221,29 @@ impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for Json<T> {
                 ApiError::new(rejection.status(), code, rejection.body_text())
             })?;
         Ok(Self(value))
+    }
+}
+
+/// `Idempotency-Key`: what a client sends with a creating call that it may have to send again.
+#[derive(Debug)]
+pub(super) struct Key(pub(super) Option<IdempotencyKey>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Key {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let mut values = parts.headers.get_all("idempotency-key").iter();
+        let wrong = || {
+            let detail = "Idempotency-Key is 1 to 255 visible ASCII characters, once: choose a new one for each call";
+            ApiError::bad_request("invalid_idempotency_key", detail)
+        };
+        let Some(value) = values.next() else { return Ok(Self(None)) };
+        let text = value.to_str().map_err(|_| wrong())?;
+        let visible = text.bytes().all(|b| b.is_ascii_graphic() || b == b' ');
+        if values.next().is_some() || text.trim().is_empty() || text.len() > 255 || !visible {
+            return Err(wrong());
+        }
+        Ok(Self(Some(IdempotencyKey(text.to_owned()))))
     }
 }
 

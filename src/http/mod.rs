@@ -43,6 +43,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
     servers((url = "/")),
     tags(
         (name = "versions", description = "Immutable, numbered sets of files of a model"),
+        (name = "drafts", description = "Sets of files on their way to be a version, filled by many writers over days"),
         (name = "files", description = "The bytes of a version"),
         (name = "access", description = "Who is calling"),
         (name = "operations", description = "For operators and load balancers"),
@@ -82,6 +83,13 @@ fn route_list() -> OpenApiRouter<Registry> {
         .routes(routes!(v1::versions::get_version))
         .routes(routes!(v1::files::list_files))
         .routes(routes!(v1::urls::download_urls))
+        .routes(routes!(v1::drafts::begin_draft, v1::drafts::list_drafts))
+        .routes(routes!(v1::drafts::get_draft, v1::drafts::change_draft, v1::drafts::discard_draft))
+        .routes(routes!(v1::draft_files::publish_draft))
+        .routes(routes!(v1::uploads::declare_uploads))
+        .routes(routes!(v1::uploads::get_upload, v1::uploads::abort_upload))
+        .routes(routes!(v1::uploads::part_urls))
+        .routes(routes!(v1::uploads::complete_upload))
         .routes(routes!(v1::operations::outputs))
         .routes(routes!(v1::operations::whoami))
         .routes(routes!(v1::posture::posture))
@@ -90,7 +98,8 @@ fn route_list() -> OpenApiRouter<Registry> {
         .routes(routes!(metrics::metrics))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz));
-    with_rest_of_path(router, routes!(v1::files::download, v1::files::head))
+    let router = with_rest_of_path(router, routes!(v1::files::download, v1::files::head));
+    with_rest_of_path(router, routes!(v1::draft_files::put_file, v1::draft_files::remove_file))
 }
 
 /// Mounts routes whose last parameter `{path}` is the rest of the URL, slashes included: OpenAPI has no word for that.

@@ -11,7 +11,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::RETRY_AFTER;
-use crate::registry::{CatalogError, Error, InputError, StoreError};
+use crate::registry::{CatalogError, Error, InputError, Refusal, StoreError};
 
 /// How long a client waits while the bucket is not safe: somebody has to repair it, and a look has to see that.
 const UNSAFE_RETRY_AFTER: Duration = Duration::from_secs(30);
@@ -143,6 +143,11 @@ impl From<Error> for ApiError {
             Error::ModelNotFound(_) => Self::new(StatusCode::NOT_FOUND, "model_not_found", detail),
             Error::VersionNotFound { .. } => Self::new(StatusCode::NOT_FOUND, "version_not_found", detail),
             Error::FileNotFound(_) => Self::new(StatusCode::NOT_FOUND, "file_not_found", detail),
+            Error::Refused(refusal) => from_refusal(&refusal, detail),
+            Error::PartSize { .. } => Self::new(StatusCode::BAD_REQUEST, "invalid_part_size", detail),
+            Error::Part { .. } => Self::new(StatusCode::BAD_REQUEST, "invalid_part", detail),
+            Error::DigestRequired(_) => Self::new(StatusCode::BAD_REQUEST, "digest_required", detail),
+            Error::UploadNotBegun(_) => Self::new(StatusCode::CONFLICT, "upload_not_begun", detail),
             Error::DigestMismatch { .. } => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "digest_mismatch", detail),
             Error::PathConflict(_) => Self::new(StatusCode::BAD_REQUEST, "path_conflict", detail),
             Error::Metadata(_) => Self::new(StatusCode::BAD_REQUEST, "invalid_metadata", detail),
@@ -166,6 +171,34 @@ impl From<Error> for ApiError {
             Error::Catalog(error) => from_catalog(error),
             Error::Interrupted => internal().caused_by(error),
         }
+    }
+}
+
+fn from_refusal(refusal: &Refusal, detail: String) -> ApiError {
+    let (status, code) = match refusal {
+        Refusal::DraftNotFound(_) => (StatusCode::NOT_FOUND, "draft_not_found"),
+        Refusal::UploadNotFound(_) => (StatusCode::NOT_FOUND, "upload_not_found"),
+        Refusal::FileNotFound(_) => (StatusCode::NOT_FOUND, "file_not_found"),
+        Refusal::BaseNotFound { .. } => (StatusCode::NOT_FOUND, "version_not_found"),
+        Refusal::ModelDeleted(_) => (StatusCode::CONFLICT, "model_deleted"),
+        Refusal::TooManyDrafts { .. } => (StatusCode::TOO_MANY_REQUESTS, "too_many_drafts"),
+        Refusal::TooManyFiles { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_many_files"),
+        Refusal::NamespaceFull { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "namespace_full"),
+        Refusal::PathConflict(_) => (StatusCode::BAD_REQUEST, "path_conflict"),
+        Refusal::NoFiles => (StatusCode::BAD_REQUEST, "no_files"),
+        Refusal::UploadsUnfinished { .. } => (StatusCode::CONFLICT, "uploads_unfinished"),
+        Refusal::Unverified { .. } => (StatusCode::CONFLICT, "verification_pending"),
+        Refusal::WrongFile(_) => (StatusCode::CONFLICT, "digest_mismatch"),
+        Refusal::DraftChanging => (StatusCode::CONFLICT, "draft_changing"),
+        Refusal::KeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused"),
+        Refusal::KeyInUse => (StatusCode::CONFLICT, "idempotency_key_in_use"),
+    };
+    let error = ApiError::new(status, code, detail);
+    match refusal {
+        Refusal::TooManyDrafts { .. } | Refusal::Unverified { .. } | Refusal::DraftChanging | Refusal::KeyInUse => {
+            error.retry_after(RETRY_AFTER)
+        }
+        _ => error,
     }
 }
 
@@ -197,6 +230,8 @@ fn from_store(error: StoreError) -> ApiError {
              missing, or a policy statement of somebody else that denies it)",
         )
         .caused_by(error),
+        StoreError::PartsMissing { .. } => ApiError::new(StatusCode::CONFLICT, "parts_missing", error.to_string()),
+        StoreError::PartMismatch { .. } => ApiError::new(StatusCode::CONFLICT, "part_mismatch", error.to_string()),
         StoreError::NotFound { .. }
         | StoreError::Exists { .. }
         | StoreError::Unfaithful(_)

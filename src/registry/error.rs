@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::domain::{FilePath, InvalidMetadata, ModelRef, PathConflict, Sha256Digest, VersionRef};
+use crate::catalog::Refusal;
+use crate::domain::{FilePath, InvalidMetadata, InvalidPartSize, ModelRef, PathConflict, Sha256Digest, VersionRef};
 use crate::provision::{ClaimId, GateClosed, InvalidOverride};
 use crate::{catalog, store};
 
@@ -36,6 +37,33 @@ pub enum Error {
     /// A file's path cannot stand beside the others.
     #[error(transparent)]
     PathConflict(PathConflict),
+    /// The rows do not allow it.
+    #[error(transparent)]
+    Refused(Refusal),
+    /// A file cannot be cut into such parts.
+    #[error("`{path}`: {problem}")]
+    PartSize {
+        /// The file.
+        path: FilePath,
+        /// What is wrong.
+        problem: InvalidPartSize,
+    },
+    /// A part that the upload does not have, or with another size.
+    #[error("{}", part_problem(*.number, *.size, *.expected))]
+    Part {
+        /// Its number.
+        number: u32,
+        /// The size that the client said.
+        size: u64,
+        /// The size that it has; none when there is no such part.
+        expected: Option<u64>,
+    },
+    /// Nobody said what the digest of a file is.
+    #[error("say the SHA-256 of `{0}` when you complete its upload: none was declared")]
+    DigestRequired(FilePath),
+    /// S3 does not know of the upload.
+    #[error("the upload of `{0}` was interrupted before it began: declare the file again")]
+    UploadNotBegun(FilePath),
     /// The metadata is not metadata.
     #[error(transparent)]
     Metadata(InvalidMetadata),
@@ -108,6 +136,13 @@ pub enum InputError {
     Malformed(String),
 }
 
+impl Error {
+    /// Whether the object store did not answer: what is asked of it next will most likely fail as well.
+    pub(super) fn is_outage(&self) -> bool {
+        matches!(self, Self::Store(store::Error::Unavailable { .. }))
+    }
+}
+
 impl From<store::Error> for Error {
     fn from(error: store::Error) -> Self {
         Self::Store(error)
@@ -116,7 +151,17 @@ impl From<store::Error> for Error {
 
 impl From<catalog::Error> for Error {
     fn from(error: catalog::Error) -> Self {
-        Self::Catalog(error)
+        match error {
+            catalog::Error::Refused(refusal) => Self::Refused(refusal),
+            error => Self::Catalog(error),
+        }
+    }
+}
+
+fn part_problem(number: u32, size: u64, expected: Option<u64>) -> String {
+    match expected {
+        Some(expected) => format!("part {number} has {expected} bytes, not {size}"),
+        None => format!("the upload has no part {number}: parts are numbered from 1"),
     }
 }
 

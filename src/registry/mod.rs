@@ -5,31 +5,40 @@
 //! call to S3 happens inside a transaction.
 
 mod download;
+mod draft_files;
+mod drafts;
 mod error;
+mod live;
 mod outputs;
 mod overrides;
 mod posture;
 mod publish;
+mod publish_draft;
 mod recover;
+mod removal;
+mod replay;
 mod take_in;
+mod uploads;
 mod urls;
 mod versions;
 
 // The protocols see rows, places and failures through here, and name neither the catalog nor the store.
-pub use crate::catalog::{Error as CatalogError, FileRow, VersionRow};
+pub use crate::catalog::{DraftRow, Error as CatalogError, FileRow, Refusal, UploadRow, VersionRow};
 pub use crate::provision::{ClaimId, Effect, Gauges, InvalidOverride, Override, Report, Status};
-pub use crate::store::{Error as StoreError, Seat};
+pub use crate::store::{Error as StoreError, ListedPart, PresignedPart, PresignedParts, Seat};
 pub use download::{Download, Wanted, content_disposition};
+pub use drafts::{DraftFile, DraftState, DraftWish};
 pub use error::{Error, InputError};
 pub use overrides::{overrides_in_force, record_override, refresh_overrides};
 pub use posture::Readiness;
 pub use publish::Published;
 pub use recover::Recovered;
+pub use replay::IdempotencyKey;
 pub use take_in::{Incoming, IncomingStream};
+pub use uploads::{Declaration, Declared, PartWish};
 pub use urls::FileUrl;
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
@@ -37,7 +46,9 @@ use tokio_util::task::TaskTracker;
 use crate::access::{self, Caller};
 use crate::catalog::Catalog;
 use crate::config::Limits;
-use crate::domain::DraftId;
+use crate::domain::{DraftId, UploadId};
+
+use self::live::Live;
 use crate::provision::{Outputs, Posture};
 use crate::store::Store;
 
@@ -46,7 +57,9 @@ use crate::store::Store;
 pub struct Registry {
     inner: Arc<Parts>,
     /// Drafts that a request of this process is working on: recovery leaves them alone.
-    live: Arc<Mutex<HashSet<DraftId>>>,
+    live: Live<DraftId>,
+    /// Files that a request of this process streams or copies into a draft: recovery leaves them alone.
+    live_uploads: Live<UploadId>,
     tasks: TaskTracker,
     /// Turns of uploads to have their bodies read.
     turns: Arc<Semaphore>,
@@ -69,18 +82,17 @@ pub struct Parts {
     pub outputs: Outputs,
 }
 
-/// Keeps a draft on the list of live ones while it is alive.
-#[derive(Debug)]
-struct LiveDraft {
-    live: Arc<Mutex<HashSet<DraftId>>>,
-    id: DraftId,
-}
-
 impl Registry {
     /// A registry of these parts.
     pub fn new(parts: Parts) -> Self {
         let turns = Arc::new(Semaphore::new(parts.limits.uploads));
-        Self { inner: Arc::new(parts), live: Arc::default(), tasks: TaskTracker::new(), turns }
+        Self {
+            inner: Arc::new(parts),
+            live: Live::default(),
+            live_uploads: Live::default(),
+            tasks: TaskTracker::new(),
+            turns,
+        }
     }
 
     /// The caller who presents this token; none when it is not valid.
@@ -108,24 +120,4 @@ impl Registry {
     fn limits(&self) -> &Limits {
         &self.inner.limits
     }
-
-    fn make_live(&self, id: DraftId) -> LiveDraft {
-        lock(&self.live).insert(id);
-        LiveDraft { live: Arc::clone(&self.live), id }
-    }
-
-    fn is_live(&self, id: DraftId) -> bool {
-        lock(&self.live).contains(&id)
-    }
-}
-
-impl Drop for LiveDraft {
-    fn drop(&mut self) {
-        lock(&self.live).remove(&self.id);
-    }
-}
-
-fn lock(live: &Mutex<HashSet<DraftId>>) -> MutexGuard<'_, HashSet<DraftId>> {
-    // A panic while it was held cannot have left the set half changed.
-    live.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

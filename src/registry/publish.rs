@@ -1,16 +1,17 @@
 //! One request, one version.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
-use super::take_in::{TakeIn, Taken};
-use super::{Error, IncomingStream, LiveDraft, Registry, StoreError};
+use super::live::Working;
+use super::replay::fingerprint;
+use super::take_in::{Destination, TakeIn, Taken};
+use super::{Error, IdempotencyKey, IncomingStream, Registry};
 use crate::access::Caller;
-use crate::catalog::{DraftRow, NewObject, NewVersion, Unfinished, VersionRow};
-use crate::domain::{DraftId, FileEntry, Integrity, ModelRef, ObjectKey, UploadToken, VersionNumber, version_digest};
+use crate::catalog::{DraftRow, NewObject, NewVersion, Once, Unfinished, VersionRow};
+use crate::domain::{DraftId, FileEntry, Integrity, ModelRef, ObjectKey, VersionNumber, version_digest};
 use crate::failpoint;
 
 /// Files of one request that are committed at the same time.
@@ -21,9 +22,6 @@ const MANIFEST_TRIES: u32 = 4;
 
 /// How long a client waits for its version to become visible before it is told to come back.
 const VISIBLE_WAIT: Duration = Duration::from_secs(10);
-
-/// How long a client waits for what it brought to be removed before it gets its error; the removal goes on.
-const REMOVAL_WAIT: Duration = Duration::from_secs(10);
 
 /// What became of a publication.
 #[derive(Debug)]
@@ -41,35 +39,41 @@ impl Registry {
     ///
     /// # Errors
     /// [`Error`]; no object, no upload and no row is left then, or they are being removed while the object store is slow.
-    pub async fn publish(&self, caller: &Caller, model: ModelRef, body: IncomingStream) -> Result<Published, Error> {
+    pub async fn publish(
+        &self,
+        caller: &Caller,
+        model: ModelRef,
+        key: Option<IdempotencyKey>,
+        body: IncomingStream,
+    ) -> Result<Published, Error> {
         self.posture_state().check().map_err(Error::WritesRefused)?;
-        // Before a byte of the body is asked for: who waits costs no more than a connection.
-        let wait = self.limits().memory_wait;
-        let turn = tokio::time::timeout(wait, Arc::clone(&self.turns).acquire_owned()).await;
-        let turn = turn.ok().and_then(Result::ok).ok_or(StoreError::Busy(wait))?;
-        let draft = DraftRow {
-            id: DraftId::generate(),
-            model,
-            vault: self.inner.vault,
-            token: UploadToken::generate(),
-            created_by: caller.principal.clone(),
-        };
+        // Before a byte of the body is asked for.
+        let turn = self.turn().await?;
+        let once = key.map(|key| key.of(caller, "publish", &model));
+        let draft = DraftRow::new(model, self.inner.vault, &caller.principal);
         let registry = self.clone();
         let task = self.tasks.spawn(async move {
             let _turn = turn;
-            registry.publish_draft(draft, body).await
+            registry.publish_draft(draft, once, body).await
         });
         task.await.unwrap_or(Err(Error::Interrupted))
     }
 
-    async fn publish_draft(&self, draft: DraftRow, body: IncomingStream) -> Result<Published, Error> {
+    async fn publish_draft(
+        &self,
+        mut draft: DraftRow,
+        once: Option<Once>,
+        body: IncomingStream,
+    ) -> Result<Published, Error> {
         // Live before the row is there, so that recovery never sees it alone.
-        let live = self.make_live(draft.id);
+        let live = self.live.begin(draft.id);
         failpoint::reached("publish:before_draft").await;
-        self.catalog().begin_draft(&draft).await?;
+        if let Some(first) = self.catalog().begin_draft(&mut draft, once.as_ref()).await? {
+            return self.replay(&draft.model, &first, "", body).await;
+        }
         failpoint::reached("publish:after_draft").await;
         let mut take_in = TakeIn::default();
-        let read = take_in.read(self, &draft, body).await;
+        let read = take_in.read(self, &Destination::of(&draft), body).await;
         // A body may take hours: what was safe when it began need not be now.
         let read = read.and_then(|()| self.posture_state().check().map_err(Error::WritesRefused));
         if let Err(error) = read {
@@ -90,7 +94,15 @@ impl Registry {
             .iter()
             .map(|file| FileEntry { path: file.path.clone(), size: file.size, sha256: file.sha256 })
             .collect();
-        let new = NewVersion { draft: draft.clone(), digest: version_digest(&entries), files, metadata };
+        let digest = version_digest(&entries);
+        let new = NewVersion {
+            draft: draft.clone(),
+            digest,
+            files,
+            fingerprint: fingerprint(digest, &metadata, ""),
+            metadata,
+            max_bytes: self.limits().namespace_bytes,
+        };
         let version = match self.catalog().begin_publish(&new).await {
             Ok(version) => version,
             Err(error) => {
@@ -122,6 +134,7 @@ impl Registry {
                 s3_key: stored.key,
                 s3_version_id: stored.version_id,
                 kms_key_arn: stored.kms_key_arn,
+                s3_checksum: stored.checksum,
                 size,
                 sha256,
                 integrity: Integrity::Verified,
@@ -134,7 +147,7 @@ impl Registry {
     }
 
     /// From a number to a visible version; what fails here is finished by the recovery loop.
-    async fn finish(&self, model: &ModelRef, version: &Unfinished) -> Result<Published, Error> {
+    pub(super) async fn finish(&self, model: &ModelRef, version: &Unfinished) -> Result<Published, Error> {
         let (registry, number, version) = (self.clone(), version.number, version.clone());
         let finishing = self.tasks.spawn(async move { registry.keep_rolling(&version).await });
         let is_visible = matches!(tokio::time::timeout(VISIBLE_WAIT, finishing).await, Ok(Ok(true)));
@@ -165,24 +178,25 @@ impl Registry {
         false
     }
 
-    /// Removes what a failed request brought, in a task of its own: while the object store is away that takes minutes.
-    async fn remove(&self, live: LiveDraft, draft: DraftRow, brought: Option<TakeIn>) {
+    /// Removes what a failed request brought.
+    async fn remove(&self, live: Working<DraftId>, draft: DraftRow, brought: Option<TakeIn>) {
         let registry = self.clone();
-        let removal = self.tasks.spawn(async move {
+        self.removing(async move {
             if let Some(brought) = brought {
                 brought.abort().await;
             }
             registry.discard(&draft).await;
             drop(live);
-        });
-        // Late or not, the request has failed for another reason.
-        let _ = tokio::time::timeout(REMOVAL_WAIT, removal).await;
+        })
+        .await;
     }
 
     /// Removes everything that a draft brought; what cannot be removed now is left to the recovery loop.
-    pub(super) async fn discard(&self, draft: &DraftRow) {
+    ///
+    /// False when the object store did not answer.
+    pub(super) async fn discard(&self, draft: &DraftRow) -> bool {
         match self.try_discard(draft).await {
-            Ok(()) => {}
+            Ok(()) => true,
             // Its unfinished uploads are gone by now; whole objects need somebody who may delete them.
             Err(Error::Store(error)) if error.is_refused_deletion() => {
                 tracing::info!(
@@ -190,6 +204,7 @@ impl Registry {
                     "objects of an unfinished upload stay until they are swept: the service's role needs \
                      s3:DeleteObjectVersion to remove them itself"
                 );
+                true
             }
             Err(error) => {
                 tracing::warn!(
@@ -197,12 +212,12 @@ impl Registry {
                     draft.id = %draft.id,
                     "could not remove an unfinished upload; it will be tried again"
                 );
+                !error.is_outage()
             }
         }
     }
 
-    /// As [`Self::discard`], for who counts failures.
-    pub(super) async fn try_discard(&self, draft: &DraftRow) -> Result<(), Error> {
+    async fn try_discard(&self, draft: &DraftRow) -> Result<(), Error> {
         let prefix = ObjectKey::DraftPrefix { model: &draft.model, draft: &draft.id }.to_string();
         failpoint::reached("discard:before_removal").await;
         self.store().remove_prefix(&prefix).await?;

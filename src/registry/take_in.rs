@@ -9,7 +9,7 @@ use futures::stream::BoxStream;
 use super::{Error, InputError, Registry};
 use crate::catalog::DraftRow;
 use crate::config::Limits;
-use crate::domain::{FilePath, Metadata, ObjectKey, PathSet, Sha256Digest};
+use crate::domain::{DraftId, FilePath, Metadata, ModelRef, ObjectKey, PathSet, Sha256Digest, UploadToken};
 use crate::store::{Intake, Pending};
 
 /// What a request body is made of, in the order in which it arrives.
@@ -42,6 +42,21 @@ pub(super) struct Taken {
     pub(super) pending: Pending,
 }
 
+/// Where the files of a request go, and the mark that their objects carry.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Destination<'a> {
+    pub(super) model: &'a ModelRef,
+    pub(super) prefix: DraftId,
+    pub(super) token: &'a UploadToken,
+}
+
+impl<'a> Destination<'a> {
+    /// The prefix of a draft of one request.
+    pub(super) fn of(draft: &'a DraftRow) -> Self {
+        Self { model: &draft.model, prefix: draft.prefix, token: &draft.token }
+    }
+}
+
 /// The file that is arriving.
 struct Current {
     path: FilePath,
@@ -61,7 +76,7 @@ pub(super) struct TakeIn {
 
 /// How fast the body comes: who holds memory must fill it.
 #[derive(Debug, Default)]
-struct Pace {
+pub(super) struct Pace {
     waited: Duration,
     bytes: u64,
 }
@@ -71,7 +86,11 @@ impl Pace {
     ///
     /// Only the time spent waiting for the client counts: after each stretch of `body_idle` the bytes that came in it
     /// must have come at the minimum rate.
-    async fn next(&mut self, limits: &Limits, body: &mut IncomingStream) -> Result<Option<Incoming>, InputError> {
+    pub(super) async fn next(
+        &mut self,
+        limits: &Limits,
+        body: &mut IncomingStream,
+    ) -> Result<Option<Incoming>, InputError> {
         let began = Instant::now();
         let next = tokio::time::timeout(limits.body_idle, body.next()).await;
         let next = next.map_err(|_| InputError::Idle(limits.body_idle))?.transpose()?;
@@ -103,7 +122,7 @@ impl TakeIn {
     pub(super) async fn read(
         &mut self,
         registry: &Registry,
-        draft: &DraftRow,
+        to: &Destination<'_>,
         mut body: IncomingStream,
     ) -> Result<(), Error> {
         loop {
@@ -117,7 +136,7 @@ impl TakeIn {
                 }
                 Some(Incoming::File { path, sha256, size }) => {
                     self.end_file().await?;
-                    self.begin_file(registry, draft, path, sha256, size)?;
+                    self.begin_file(registry, to, path, sha256, size)?;
                 }
                 Some(Incoming::Chunk(bytes)) => self.chunk(registry, bytes).await?,
                 None => break,
@@ -142,7 +161,7 @@ impl TakeIn {
     fn begin_file(
         &mut self,
         registry: &Registry,
-        draft: &DraftRow,
+        to: &Destination<'_>,
         path: FilePath,
         declared: Option<Sha256Digest>,
         size: Option<u64>,
@@ -155,8 +174,8 @@ impl TakeIn {
         if size.is_some_and(|size| size > limits.file_bytes) {
             return Err(Error::FileTooLarge { path, max: limits.file_bytes });
         }
-        let key = ObjectKey::File { model: &draft.model, draft: &draft.id, path: &path }.to_string();
-        let intake = registry.store().intake(key, draft.token.clone(), size)?;
+        let key = ObjectKey::File { model: to.model, draft: &to.prefix, path: &path }.to_string();
+        let intake = registry.store().intake(key, to.token.clone(), size)?;
         self.current = Some(Current { path, declared, intake });
         Ok(())
     }

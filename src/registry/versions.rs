@@ -59,9 +59,10 @@ impl Registry {
         Ok(self.catalog().files(version.id, after, limit).await?)
     }
 
-    /// The S3 address under which loaders find all files of a version with plain, current keys.
-    pub fn s3_uri(&self, version: &VersionRow) -> String {
+    /// The S3 address under which loaders find all files of a version with plain, current keys; none when they lie in
+    /// several places.
+    pub fn s3_uri(&self, version: &VersionRow) -> Option<String> {
         let prefix = crate::domain::ObjectKey::DraftPrefix { model: &version.model, draft: &version.draft };
-        format!("s3://{}/{prefix}", self.store().bucket())
+        version.plain_prefix.then(|| format!("s3://{}/{prefix}", self.store().bucket()))
     }
 }

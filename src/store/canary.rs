@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 use ulid::Ulid;
 
-use super::pending::{Multipart, SentPart};
+use super::multipart::{Multipart, SentPart};
 use super::{Error, Store};
 use crate::domain::{ObjectKey, Sha256Digest, UploadToken};
 
@@ -85,7 +85,10 @@ impl Store {
         let multipart =
             Multipart::create(self, &key, &token).await.map_err(CanaryError::at("begin a multipart upload"))?;
         let stored = match self.canary_part(&multipart, &bytes).await {
-            Ok(part) => multipart.finish_canary(self, part, bytes.len() as u64).await?,
+            Ok(part) => {
+                let completed = multipart.with(part).complete(self, bytes.len() as u64, true).await;
+                completed.map_err(CanaryError::at("complete a multipart upload"))?
+            }
             Err(error) => {
                 multipart.abort(self).await;
                 return Err(error);

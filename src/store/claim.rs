@@ -24,7 +24,7 @@ impl Store {
         }
         let json = Bytes::from(ours);
         let digest = Sha256Digest::of(&json);
-        match self.put(&key, &UploadToken::generate(), json.clone(), digest, "application/json").await {
+        match self.put(&key, &UploadToken::generate(), json.clone(), digest, "application/json", true).await {
             Ok(_) => Ok(json.to_vec()),
             Err(Error::Exists { .. }) => self.read_small(&key, MAX_BYTES).await,
             Err(error) => Err(error),

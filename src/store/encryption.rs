@@ -1,5 +1,6 @@
 //! The one place that puts encryption on a request.
 
+use aws_sdk_s3::operation::copy_object::builders::CopyObjectFluentBuilder;
 use aws_sdk_s3::operation::create_multipart_upload::builders::CreateMultipartUploadFluentBuilder;
 use aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder;
 use aws_sdk_s3::types::ServerSideEncryption;
@@ -21,6 +22,14 @@ impl Encryption {
 
     /// Parts and the completion follow what was said here; they carry no encryption of their own.
     pub(super) fn create(&self, request: CreateMultipartUploadFluentBuilder) -> CreateMultipartUploadFluentBuilder {
+        request
+            .server_side_encryption(ServerSideEncryption::AwsKms)
+            .ssekms_key_id(&self.kms_key_arn)
+            .bucket_key_enabled(true)
+    }
+
+    /// The source's own encryption is not inherited.
+    pub(super) fn copy(&self, request: CopyObjectFluentBuilder) -> CopyObjectFluentBuilder {
         request
             .server_side_encryption(ServerSideEncryption::AwsKms)
             .ssekms_key_id(&self.kms_key_arn)

@@ -72,6 +72,18 @@ pub enum Error {
     /// S3 says that it stored something else than it was given, or in another way.
     #[error("the object store did not store what it was given: {0}")]
     Unfaithful(&'static str),
+    /// Parts of an upload were not received, or no URL was asked for them.
+    #[error("{} of the upload were not received: send them, then complete it again", named(numbers))]
+    PartsMissing {
+        /// Their numbers, ascending.
+        numbers: Vec<u32>,
+    },
+    /// A part of an upload is not the one that its URL was signed for.
+    #[error("part {number} of the upload is not what was declared: ask for its URL again, and send it again")]
+    PartMismatch {
+        /// Its number.
+        number: u32,
+    },
     /// Neither of these.
     #[error("the object store answered {operation} in an unexpected way")]
     Unexpected {
@@ -93,6 +105,8 @@ impl Error {
             | Self::NotFound { .. }
             | Self::Exists { .. }
             | Self::Unfaithful(_)
+            | Self::PartsMissing { .. }
+            | Self::PartMismatch { .. }
             | Self::Unexpected { .. } => false,
         }
     }
@@ -100,6 +114,12 @@ impl Error {
     /// Whether only a permission to delete is missing, which the serving role need not have.
     pub fn is_refused_deletion(&self) -> bool {
         matches!(self, Self::Denied { operation: "DeleteObject", .. })
+    }
+
+    /// Whether S3 did not find a part as it was named.
+    pub(super) fn is_invalid_part(&self) -> bool {
+        let Self::Unexpected { source, .. } = self else { return false };
+        source.downcast_ref::<Cause>().is_some_and(|cause| cause.code == "InvalidPart")
     }
 
     /// For `map_err`: sorts a failure of the SDK by its kind first and its code second.
@@ -117,12 +137,14 @@ impl Error {
                 }
                 _ => false,
             };
-            // Answers to HEAD have no body that could say more than their status, and what stands before S3 has codes of
-            // its own.
-            let status = error.raw_response().map(|answer| answer.status().as_u16());
-            let refused = status == Some(403);
-            let overloaded = status.is_some_and(|status| matches!(status, 429 | 500 | 502..600));
-            let code = error.code().unwrap_or(if refused { "Forbidden" } else { "" }).to_owned();
+            // Answers to HEAD have no body that could say more than their status.
+            let code =
+                error.code().unwrap_or_else(|| match error.raw_response().map(|answer| answer.status().as_u16()) {
+                    Some(403) => "Forbidden",
+                    Some(500 | 502 | 503 | 504) => "ServiceUnavailable",
+                    _ => "",
+                });
+            let code = code.to_owned();
             let message = error.message().map(|message| format!(": {message}")).unwrap_or_default();
             let source: BoxError = Box::new(Cause { code: code.clone(), message, source: Box::new(error) });
             if no_answer {
@@ -158,6 +180,10 @@ fn demands(operation: &str) -> &'static str {
     match operation {
         "PutObject" | "CreateMultipartUpload" => "s3:PutObject, and kms:GenerateDataKey on the key",
         "UploadPart" | "CompleteMultipartUpload" => "s3:PutObject, and kms:Decrypt on the key",
+        "ListParts" => "s3:ListMultipartUploadParts",
+        "CopyObject" | "UploadPartCopy" => {
+            "s3:PutObject, s3:GetObject and s3:GetObjectVersion, and kms:GenerateDataKey and kms:Decrypt on the key"
+        }
         "GetObject" => {
             "s3:GetObject and s3:GetObjectVersion, kms:Decrypt on the key, and s3:ListBucket where there is no such object"
         }
@@ -170,6 +196,17 @@ fn demands(operation: &str) -> &'static str {
     }
 }
 
+/// The first of these part numbers in words, and how many more there are.
+fn named(numbers: &[u32]) -> String {
+    const SHOWN: usize = 20;
+    let shown: Vec<String> = numbers.iter().take(SHOWN).map(u32::to_string).collect();
+    let noun = if numbers.len() == 1 { "part" } else { "parts" };
+    match numbers.len().saturating_sub(SHOWN) {
+        0 => format!("{noun} {}", shown.join(", ")),
+        more => format!("{noun} {} and {more} more", shown.join(", ")),
+    }
+}
+
 /// The SDK's error says "service error"; code and message are what a reader of the log needs.
 #[derive(Debug, thiserror::Error)]
 #[error("S3 error code {code:?}{message}")]
@@ -178,4 +215,18 @@ struct Cause {
     /// Empty, or with what stands before it: answers to HEAD have none.
     message: String,
     source: BoxError,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_parts_are_named_and_a_long_list_is_cut() {
+        let missing = |numbers: Vec<u32>| Error::PartsMissing { numbers }.to_string();
+        assert!(missing(vec![7]).starts_with("part 7 of the upload"));
+        assert!(missing(vec![7, 9]).starts_with("parts 7, 9 of the upload"));
+        let long = missing((1..=10_000).collect());
+        assert!(long.contains("20 and 9980 more") && long.len() < 200, "{long}");
+    }
 }

@@ -5,8 +5,8 @@ use bytes::{Bytes, BytesMut};
 use tokio::task::JoinSet;
 
 use super::budget::Permit;
-use super::pending::{Multipart, Pending, SentPart};
-use super::{Error, Store};
+use super::multipart::{Multipart, SentPart};
+use super::{Error, Pending, Store};
 use crate::domain::{MAX_PARTS, Sha256Digest, UploadToken, growing_part_bytes, max_streamed_bytes, part_bytes_for};
 use crate::failpoint;
 
@@ -181,7 +181,7 @@ impl Intake {
 
     async fn send_part(&mut self) -> Result<(), Error> {
         let Some(part) = self.part.take() else { return Ok(()) };
-        let number = i32::try_from(self.parts + 1).map_err(|_| Error::TooLarge)?;
+        let number = u32::try_from(self.parts + 1).map_err(|_| Error::TooLarge)?;
         if self.parts == MAX_PARTS {
             return Err(Error::TooLarge);
         }

@@ -3,6 +3,7 @@
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
 
+use super::attempts::within;
 use super::pace::Pace;
 use super::{Error, Store};
 use crate::domain::{Manifest, ModelRef, ObjectKey, Sha256Digest, UploadToken};
@@ -23,7 +24,7 @@ impl Store {
         let json = Bytes::from(json);
         // The token follows from the draft: a second try after a crash recognises the first one's object.
         let token = UploadToken::from_stored(Sha256Digest::of(manifest.draft.as_bytes()).to_string());
-        match self.put(&key, &token, json.clone(), Sha256Digest::of(&json), "application/json").await {
+        match self.put(&key, &token, json.clone(), Sha256Digest::of(&json), "application/json", true).await {
             Ok(_) => Ok(()),
             Err(Error::Exists { .. }) => {
                 let there = self.read_small(&key, MAX_BYTES).await?;
@@ -42,6 +43,8 @@ impl Store {
             .bucket(self.bucket())
             .key(key)
             .set_expected_bucket_owner(self.owner())
+            .customize()
+            .config_override(within(self.until_first_byte()))
             .send()
             .await
             .map_err(Error::during("GetObject"))?;

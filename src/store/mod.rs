@@ -1,18 +1,23 @@
 //! Objects in S3: the only module that writes them, and never without [`Encryption`].
 //!
-//! Uploads fill parts of bounded memory ([`Intake`]) and stay invisible ([`Pending`]) until the caller commits them;
-//! what S3 says it stored is checked ([`Stored`]) before anybody may refer to it. Every read names the S3 VersionId.
+//! Uploads fill parts of bounded memory ([`Intake`]) and stay invisible ([`Pending`]) until the caller commits them, or
+//! go straight to S3 in parts ([`PresignedParts`]) that are joined from our own record ([`UploadToComplete`]); what S3 says it stored is checked ([`Stored`]) before anybody may refer to it. Every read names the S3 VersionId.
 
+mod attempts;
 mod budget;
 mod canary;
 mod claim;
+mod copy;
 mod encryption;
 mod error;
+mod head;
 mod intake;
 mod listing;
 mod look;
 mod manifest;
+mod multipart;
 mod pace;
+mod parts;
 mod pending;
 mod presign;
 mod read;
@@ -21,13 +26,16 @@ mod stored;
 
 pub use budget::MemoryBudget;
 pub use canary::{CanaryError, Leftover, MAX_SKEW};
+pub use copy::{Copied, CopySource};
 pub use encryption::Encryption;
 pub use error::Error;
+pub use head::HeadFacts;
 pub use intake::Intake;
 pub use listing::{ListedTo, ListedVersion, VersionPage};
 pub use look::ClaimSeen;
+pub use parts::{ListedPart, PartToSign, UploadToComplete};
 pub use pending::Pending;
-pub use presign::{Presigned, Reach, Seat};
+pub use presign::{Presigned, PresignedPart, PresignedParts, Reach, Seat};
 pub use read::Bytes;
 pub use stored::Stored;
 
@@ -63,8 +71,8 @@ pub struct Parts {
     pub expected_owner: Option<String>,
     /// Memory of all uploads together.
     pub budget: MemoryBudget,
-    /// How long S3 may be silent in the middle of an object.
-    pub silence: Duration,
+    /// How long S3 may take for a small request; what takes longer by its nature gets a multiple.
+    pub patience: Duration,
 }
 
 impl Store {
@@ -83,7 +91,7 @@ impl Store {
     }
 
     fn pace(&self) -> pace::Pace {
-        pace::Pace::new(self.inner.silence)
+        pace::Pace::new(self.inner.patience * 2)
     }
 
     fn owner(&self) -> Option<String> {

@@ -7,6 +7,7 @@ use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::ChecksumMode;
 use futures::Stream;
 
+use super::attempts::within;
 use super::pace::Pace;
 use super::{Error, Store};
 use crate::domain::Sha256Digest;
@@ -46,6 +47,8 @@ impl Store {
             // The SDK then checks a whole object's checksum too, where S3 has one.
             .checksum_mode(ChecksumMode::Enabled)
             .set_expected_bucket_owner(self.owner())
+            .customize()
+            .config_override(within(self.until_first_byte()))
             .send()
             .await
             .map_err(Error::during("GetObject"))?;

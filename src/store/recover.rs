@@ -1,36 +1,33 @@
 //! Finding what a write left when its answer was lost, and removing what nobody needs.
 
-use super::stored::Said;
-use super::{Error, ListedVersion, Store, Stored};
+use super::{Error, ListedVersion, Store};
 use crate::domain::UploadToken;
 
 /// Most pages of any list that recovery reads.
 const MAX_PAGES: usize = 10_000;
 
 impl Store {
-    /// After a failed write: the object with our token is ours, whatever the answer said.
-    ///
-    /// One is adopted; others that the SDK's own retries made are removed, so far as the role may. Without one, `error` is the outcome.
-    pub(super) async fn adopt(
-        &self,
-        key: &str,
-        token: &UploadToken,
-        size: u64,
-        checksum: &str,
-        error: Error,
-    ) -> Result<Stored, Error> {
-        // A refusal for what the request says cannot have had an effect.
-        if matches!(error, Error::Denied { .. } | Error::Key { .. } | Error::Unfaithful(_)) {
-            return Err(error);
-        }
-        let mut ours = None;
+    /// The versions of exactly this key that carry the token, newest first; each is ours, whatever the answer said.
+    pub(super) async fn find(&self, key: &str, token: &UploadToken) -> Result<Vec<String>, Error> {
+        let mut ours = Vec::new();
         for listed in self.versions_below(key).await? {
-            if listed.key != key || listed.is_marker || !self.carries(key, &listed.version_id, token).await? {
+            if listed.key != key || listed.is_marker {
                 continue;
             }
-            if ours.is_none() {
-                ours = Some(listed.version_id);
-            } else if let Err(error) = self.remove_version(key, &listed.version_id).await {
+            match self.head_version(key, &listed.version_id).await {
+                Ok(head) if head.token.as_ref() == Some(token) => ours.push(listed.version_id),
+                // One that has gone since it was listed is nobody's.
+                Ok(_) | Err(Error::NotFound { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(ours)
+    }
+
+    /// Removes what a repeated write left beside the version that counts, so far as the role may.
+    pub(super) async fn remove_copies(&self, key: &str, copies: &[String]) {
+        for version_id in copies {
+            if let Err(error) = self.remove_version(key, version_id).await {
                 // The serving role need not own DeleteObjectVersion, and a copy that nobody names does no harm.
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
@@ -38,13 +35,6 @@ impl Store {
                     "a second copy that a retry made stays until it is swept"
                 );
             }
-        }
-        match ours {
-            Some(version_id) => {
-                let said = Said { version_id: Some(version_id), ..Said::default() };
-                self.checked(key, said, size, checksum).await
-            }
-            None => Err(error),
         }
     }
 
@@ -85,29 +75,41 @@ impl Store {
     /// # Errors
     /// Of S3; what was removed until then stays removed.
     pub async fn remove_prefix(&self, prefix: &str) -> Result<usize, Error> {
-        let mut removed = 0;
-        for (key, upload) in self.uploads_below(prefix).await? {
-            let answer = self
-                .s3()
-                .abort_multipart_upload()
-                .bucket(self.bucket())
-                .key(key)
-                .upload_id(upload)
-                .set_expected_bucket_owner(self.owner())
-                .send()
-                .await
-                .map_err(Error::during("AbortMultipartUpload"));
-            match answer {
-                Ok(_) => removed += 1,
-                Err(Error::NotFound { .. }) => {}
-                Err(error) => return Err(error),
-            }
-        }
+        let mut removed = self.abort_uploads_below(prefix).await?;
         for listed in self.versions_below(prefix).await? {
             self.remove_version(&listed.key, &listed.version_id).await?;
             removed += 1;
         }
         Ok(removed)
+    }
+
+    /// Aborts every upload below a prefix that nobody writes to any more.
+    ///
+    /// # Errors
+    /// Of S3; what was aborted until then stays aborted.
+    pub async fn abort_uploads_below(&self, prefix: &str) -> Result<usize, Error> {
+        let uploads = self.uploads_below(prefix).await?;
+        for (key, upload) in &uploads {
+            self.abort_upload(key, upload).await?;
+        }
+        Ok(uploads.len())
+    }
+
+    /// Removes what a write left that nobody goes on with: uploads to exactly this key but those to `spare`, and versions
+    /// of it that carry the token.
+    ///
+    /// # Errors
+    /// Of S3; what was removed until then stays removed.
+    pub async fn remove_carrying(&self, key: &str, token: &UploadToken, spare: &[String]) -> Result<(), Error> {
+        for (found, upload) in self.uploads_below(key).await? {
+            if found == key && !spare.contains(&upload) {
+                self.abort_upload(key, &upload).await?;
+            }
+        }
+        for version_id in self.find(key, token).await? {
+            self.remove_version(key, &version_id).await?;
+        }
+        Ok(())
     }
 
     async fn versions_below(&self, prefix: &str) -> Result<Vec<ListedVersion>, Error> {

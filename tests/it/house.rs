@@ -25,8 +25,8 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
 /// What only one place may say, and which.
 const RESERVED: &[(&str, &[&str])] = &[
     (".put_object()", &["src/store/pending.rs", "src/provision/check.rs"]),
-    (".create_multipart_upload()", &["src/store/pending.rs"]),
-    (".copy_object()", &[]),
+    (".create_multipart_upload()", &["src/store/multipart.rs"]),
+    (".copy_object()", &["src/store/copy.rs"]),
     ("ssekms_key_id(", &["src/store/encryption.rs", "src/provision/check.rs"]),
     ("std::env", &["src/config.rs"]),
     ("from_conf(", &["src/app/aws.rs"]),

@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::versions::VersionView;
+use crate::access::Caller;
 use crate::domain::ModelRef;
 use crate::http::auth::Authenticated;
-use crate::http::extract::{Model, Query};
+use crate::http::extract::{Key, Model, Query};
 use crate::http::problem::{ApiError, Problem};
 use crate::http::{body, digest};
 use crate::registry::{IncomingStream, Published, Registry};
@@ -52,6 +53,7 @@ pub(crate) struct UnderwayView {
         ("name" = String, Path, description = "Model name"),
         PublishQuery,
         ("Repr-Digest" = Option<String>, Header, description = "SHA-256 of a raw body (RFC 9530)"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Sending the same request again with the same key answers with the same version"),
     ),
     request_body(content(
         (String = "application/octet-stream"),
@@ -60,11 +62,12 @@ pub(crate) struct UnderwayView {
     responses(
         (status = 201, body = VersionView, headers(("Location" = String, description = "The version by its number"))),
         (status = 202, body = UnderwayView, description = "The version has its number and will be visible shortly"),
-        (status = 400, body = Problem, description = "`invalid_name`, `invalid_file_path`, `path_conflict`, `path_required`, `no_files`, `invalid_query`, `invalid_metadata`, `malformed_body`, `body_incomplete`, `invalid_digest`"),
+        (status = 400, body = Problem, description = "`invalid_name`, `invalid_file_path`, `path_conflict`, `path_required`, `no_files`, `invalid_query`, `invalid_metadata`, `malformed_body`, `body_incomplete`, `invalid_digest`, `invalid_idempotency_key`"),
         (status = 401, body = Problem),
         (status = 408, body = Problem, description = "`body_timeout`"),
-        (status = 413, body = Problem, description = "`file_too_large`, `too_many_files`"),
-        (status = 422, body = Problem, description = "`digest_mismatch`"),
+        (status = 409, body = Problem, description = "`idempotency_key_in_use`, `model_deleted`"),
+        (status = 413, body = Problem, description = "`file_too_large`, `too_many_files`, `namespace_full`"),
+        (status = 422, body = Problem, description = "`digest_mismatch`, `idempotency_key_reused`"),
         (status = 502, body = Problem, description = "`storage_failed`, `storage_denied`"),
         (status = 503, body = Problem, description = "`writes_refused`, `versioning_pending`, `catalog_unavailable`, `upload_memory_busy`, `storage_unavailable`, `encryption_key_unusable`"),
     ),
@@ -75,19 +78,30 @@ pub(crate) async fn publish_version(
     Authenticated(caller): Authenticated,
     Model(model): Model,
     Query(query): Query<PublishQuery>,
+    Key(key): Key,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
     let incoming = incoming(&query, &headers, body)?;
-    let published = registry.publish(&caller, model.clone(), incoming).await?;
+    let published = registry.publish(&caller, model.clone(), key, incoming).await?;
+    answer(&registry, &caller, &model, published).await
+}
+
+/// What is said of a publication: 201 with the version, or 202 with its number.
+pub(super) async fn answer(
+    registry: &Registry,
+    caller: &Caller,
+    model: &ModelRef,
+    published: Published,
+) -> Result<Response, ApiError> {
     Ok(match published {
         Published::Visible(version) => {
             let location = location(&version.model, version.number.get())?;
-            let view = VersionView::new(&registry, &caller, *version).await?;
+            let view = VersionView::new(registry, caller, *version).await?;
             (StatusCode::CREATED, [(header::LOCATION, location)], Json(view)).into_response()
         }
         Published::Underway(number) => {
-            let location = location(&model, number.get())?;
+            let location = location(model, number.get())?;
             let view = UnderwayView { number: number.get(), state: "publishing" };
             (StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(view)).into_response()
         }

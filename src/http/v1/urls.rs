@@ -142,7 +142,7 @@ pub(crate) async fn download_urls(
     Ok(([(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))], Answer(view)))
 }
 
-fn life(seconds: Option<u64>) -> Result<Option<Duration>, ApiError> {
+pub(super) fn life(seconds: Option<u64>) -> Result<Option<Duration>, ApiError> {
     match seconds {
         None => Ok(None),
         Some(seconds @ 1..=43_200) => Ok(Some(Duration::from_secs(seconds))),

@@ -43,8 +43,8 @@ pub(crate) struct VersionSummary {
     created_at: String,
     /// Who published it.
     created_by: String,
-    /// Where loaders that speak S3 find all its files.
-    s3_uri: String,
+    /// Where loaders that speak S3 find all its files; null when the version shares files with others.
+    s3_uri: Option<String>,
 }
 
 /// A version.

@@ -1,0 +1,144 @@
+//! Streaming one file through the service into a draft.
+
+use std::sync::Arc;
+
+use super::take_in::{Destination, TakeIn};
+use super::{Error, IncomingStream, Registry, StoreError};
+use crate::access::Caller;
+use crate::catalog::{DraftRow, FileRow, NewObject, UploadKind, UploadRow};
+use crate::domain::{DraftId, FilePath, Integrity, ObjectKey, Sha256Digest, Timestamp, UploadId, UploadToken};
+
+impl Registry {
+    /// Takes one file into a draft, in the place of one with the same path.
+    ///
+    /// The work goes on in a task of its own: when the client goes away, what was sent is removed.
+    ///
+    /// # Errors
+    /// [`Error`]; the draft is as it was then, and no object and no upload is left.
+    pub async fn put_draft_file(
+        &self,
+        caller: &Caller,
+        draft: DraftId,
+        path: FilePath,
+        size: Option<u64>,
+        body: IncomingStream,
+    ) -> Result<FileRow, Error> {
+        self.posture_state().check().map_err(Error::WritesRefused)?;
+        let draft = self.catalog().client_draft(draft).await?;
+        let turn = self.turn().await?;
+        let upload = self.intent(caller, &draft, &path, size, None);
+        let registry = self.clone();
+        let task = self.tasks.spawn(async move {
+            let _turn = turn;
+            registry.stream_into(draft, upload, body).await
+        });
+        task.await.unwrap_or(Err(Error::Interrupted))
+    }
+
+    async fn stream_into(&self, draft: DraftRow, upload: UploadRow, body: IncomingStream) -> Result<FileRow, Error> {
+        // Live before the row is there, so that recovery never sees it alone.
+        let live = self.live_uploads.begin(upload.id);
+        self.catalog().begin_uploads(&draft, std::slice::from_ref(&upload), self.room()).await?;
+        let outcome = self.stored(&draft, &upload, body).await;
+        if outcome.is_err() {
+            let registry = self.clone();
+            self.removing(async move {
+                registry.end_upload(&upload).await;
+                drop(live);
+            })
+            .await;
+        }
+        outcome
+    }
+
+    async fn stored(&self, draft: &DraftRow, upload: &UploadRow, body: IncomingStream) -> Result<FileRow, Error> {
+        let destination = Destination { model: &draft.model, prefix: draft.prefix, token: &upload.token };
+        let mut take_in = TakeIn::default();
+        let read = take_in.read(self, &destination, body).await;
+        let read = read.and_then(|()| self.posture_state().check().map_err(Error::WritesRefused));
+        if let Err(error) = read {
+            self.removing(take_in.abort()).await;
+            return Err(error);
+        }
+        let Some(taken) = take_in.taken.pop() else { return Err(Error::NoFiles) };
+        let stored = taken.pending.commit_over().await?;
+        let object = NewObject {
+            path: taken.path,
+            s3_key: stored.key,
+            s3_version_id: stored.version_id,
+            kms_key_arn: stored.kms_key_arn,
+            s3_checksum: stored.checksum,
+            size: taken.size,
+            sha256: taken.sha256,
+            integrity: Integrity::Verified,
+        };
+        self.place(upload, &object).await
+    }
+
+    /// Makes stored bytes a file of the draft; removes them when that fails, unless a row pins them.
+    pub(super) async fn place(&self, upload: &UploadRow, object: &NewObject) -> Result<FileRow, Error> {
+        match self.catalog().place_upload(upload, object, self.room()).await {
+            Ok(placed) => {
+                self.remove_condemned(placed.condemned).await;
+                Ok(placed.file)
+            }
+            Err(error) => {
+                self.remove_unless_pinned(&object.s3_key, &object.s3_version_id).await;
+                Err(error.into())
+            }
+        }
+    }
+
+    /// The row that is there before the bytes of a file that ends with its request.
+    pub(super) fn intent(
+        &self,
+        caller: &Caller,
+        draft: &DraftRow,
+        path: &FilePath,
+        size: Option<u64>,
+        sha256: Option<Sha256Digest>,
+    ) -> UploadRow {
+        let now = Timestamp::now();
+        UploadRow {
+            id: UploadId::generate(),
+            draft: draft.id,
+            kind: UploadKind::Streamed,
+            path: path.clone(),
+            size,
+            sha256,
+            part_size: None,
+            part_count: None,
+            s3_key: ObjectKey::File { model: &draft.model, draft: &draft.prefix, path }.to_string(),
+            s3_upload_id: None,
+            token: UploadToken::generate(),
+            created_at: now,
+            created_by: caller.principal.clone(),
+            expires_at: now.plus(super::uploads::UPLOAD_LIFE),
+        }
+    }
+
+    /// Removes what an upload through the service left, and its row; what cannot be removed now is left to recovery.
+    pub(super) async fn end_upload(&self, upload: &UploadRow) {
+        let ended = async {
+            // An upload of the same file straight to S3 may be under way beside it.
+            let spare = self.catalog().s3_uploads_to(&upload.s3_key).await?;
+            self.store().remove_carrying(&upload.s3_key, &upload.token, &spare).await?;
+            self.catalog().forget_upload(upload.id).await?;
+            Ok::<_, Error>(())
+        };
+        if let Err(error) = ended.await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                upload.id = %upload.id,
+                "what an upload left could not be removed; it will be tried again"
+            );
+        }
+    }
+
+    /// A turn to have a body read; who waits costs no more than a connection.
+    pub(super) async fn turn(&self) -> Result<tokio::sync::OwnedSemaphorePermit, Error> {
+        let wait = self.limits().memory_wait;
+        let turn = tokio::time::timeout(wait, Arc::clone(&self.turns).acquire_owned()).await;
+        Ok(turn.ok().and_then(Result::ok).ok_or(StoreError::Busy(wait))?)
+    }
+}

@@ -1,0 +1,201 @@
+//! Drafts: sets of files that clients fill over hours or weeks, and that nobody else sees.
+
+use super::replay::fingerprint;
+use super::{Error, IdempotencyKey, Registry};
+use crate::access::Caller;
+use crate::catalog::{DraftRow, FileRow, Page, Refusal, Room, UploadRow};
+use crate::domain::{
+    DraftId, FilePath, Metadata, ModelRef, ObjectKey, Sha256Digest, Timestamp, VersionNumber, VersionRef,
+};
+use crate::store::ListedPart;
+
+/// Uploads whose parts are asked of S3 at the same time, when a draft is shown.
+const PARALLEL_LISTS: usize = 8;
+
+/// How a draft begins.
+#[derive(Debug, Default)]
+pub struct DraftWish {
+    /// The version whose files it has from the start.
+    pub base: Option<VersionRef>,
+    /// What is said of the version to be.
+    pub metadata: Metadata,
+    /// Whether it stays until it is discarded.
+    pub keep: bool,
+    /// The key of a request that may be sent again.
+    pub key: Option<IdempotencyKey>,
+}
+
+/// What has become of a draft.
+#[derive(Debug)]
+pub enum DraftState {
+    /// It can be filled.
+    Open(Box<DraftRow>),
+    /// It is a version, visible or about to be.
+    Published {
+        /// Of this model.
+        model: ModelRef,
+        /// With this number.
+        number: VersionNumber,
+    },
+}
+
+/// A file of a draft: complete, or on its way.
+#[derive(Debug)]
+pub enum DraftFile {
+    /// All its bytes are there.
+    Complete(FileRow),
+    /// An upload that has not been completed; `parts` is none where S3 has nothing of it.
+    Arriving {
+        /// The upload.
+        upload: UploadRow,
+        /// The parts that S3 has.
+        parts: Option<Vec<ListedPart>>,
+    },
+}
+
+impl Registry {
+    /// Begins a draft of a model.
+    ///
+    /// # Errors
+    /// [`Error::WritesRefused`]; [`Error::Refused`]; of the base, as [`Self::version`]; of the catalog.
+    pub async fn begin_draft(&self, caller: &Caller, model: ModelRef, wish: DraftWish) -> Result<DraftRow, Error> {
+        self.posture_state().check().map_err(Error::WritesRefused)?;
+        let mut draft = DraftRow::new(model, self.inner.vault, &caller.principal);
+        if let Some(base) = &wish.base {
+            let base = self.version(caller, &draft.model, base).await?;
+            draft.base = Some(base.number);
+            draft.model = base.model;
+        }
+        draft.metadata = wish.metadata;
+        draft.keep = wish.keep;
+        draft.expires_at = (!wish.keep).then(|| draft.created_at.plus(self.limits().draft_life));
+        let asked = fingerprint(Sha256Digest::of(b""), &draft.metadata, &format!("{:?} {}", wish.base, wish.keep));
+        let once = wish.key.map(|key| (key.of(caller, "draft", &draft.model), asked));
+        let once = once.as_ref().map(|(once, asked)| (once, *asked));
+        self.catalog().begin_client_draft(&mut draft, self.limits().drafts, once).await?;
+        Ok(draft)
+    }
+
+    /// A draft, or the version that it became.
+    ///
+    /// # Errors
+    /// [`Refusal::DraftNotFound`], and of the catalog.
+    pub async fn draft(&self, _caller: &Caller, id: DraftId) -> Result<DraftState, Error> {
+        match self.catalog().client_draft(id).await.map_err(Error::from) {
+            Ok(draft) => Ok(DraftState::Open(Box::new(draft))),
+            Err(Error::Refused(Refusal::DraftNotFound(id))) => match self.catalog().published_from(id).await? {
+                Some((model, version)) => Ok(DraftState::Published { model, number: version.number }),
+                None => Err(Error::Refused(Refusal::DraftNotFound(id))),
+            },
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Drafts of a model, oldest first.
+    ///
+    /// # Errors
+    /// Of the catalog.
+    pub async fn drafts(
+        &self,
+        _caller: &Caller,
+        model: &ModelRef,
+        after: Option<DraftId>,
+        limit: usize,
+    ) -> Result<Page<DraftRow, DraftId>, Error> {
+        Ok(self.catalog().client_drafts(model, after, limit).await?)
+    }
+
+    /// Files of a draft by path, complete ones and those on their way with the parts that S3 has.
+    ///
+    /// # Errors
+    /// Of the catalog and of S3.
+    pub async fn draft_files(
+        &self,
+        _caller: &Caller,
+        draft: &DraftRow,
+        after: Option<&FilePath>,
+        limit: usize,
+    ) -> Result<Page<DraftFile, FilePath>, Error> {
+        use futures::{StreamExt as _, TryStreamExt as _, stream};
+        let complete = self.catalog().draft_files(draft.id, after, limit).await?;
+        let uploads = self.catalog().uploads(draft.id, after, limit).await?;
+        // Each list is cut by itself: what lies behind the nearer cut comes with the next page.
+        let end = match (&complete.next, &uploads.next) {
+            (Some(a), Some(b)) => Some(a.min(b).clone()),
+            (a, b) => a.clone().or_else(|| b.clone()),
+        };
+        let within = |path: &FilePath| end.as_ref().is_none_or(|end| path <= end);
+        let arriving: Vec<_> = uploads
+            .items
+            .into_iter()
+            .filter(|upload| within(&upload.path))
+            .map(|upload| async move {
+                let parts = self.parts_there(&upload).await?;
+                Ok::<_, Error>((upload.path.clone(), DraftFile::Arriving { upload, parts }))
+            })
+            .collect();
+        let mut items: Vec<(FilePath, DraftFile)> =
+            stream::iter(arriving).buffered(PARALLEL_LISTS).try_collect().await?;
+        let files = complete.items.into_iter().filter(|file| within(&file.path));
+        items.extend(files.map(|file| (file.path.clone(), DraftFile::Complete(file))));
+        items.sort_by(|a, b| a.0.cmp(&b.0));
+        Ok(Page { items: items.into_iter().map(|(_, file)| file).collect(), next: end })
+    }
+
+    /// Changes what is said of a draft, and whether it is kept.
+    ///
+    /// # Errors
+    /// [`Error::Refused`], and of the catalog.
+    pub async fn change_draft(
+        &self,
+        caller: &Caller,
+        id: DraftId,
+        metadata: Option<&Metadata>,
+        keep: Option<bool>,
+    ) -> Result<DraftState, Error> {
+        let expires_at = Timestamp::now().plus(self.limits().draft_life);
+        self.catalog().change_draft(id, metadata, keep, expires_at).await?;
+        self.draft(caller, id).await
+    }
+
+    /// Takes a file out of a draft.
+    ///
+    /// # Errors
+    /// [`Error::Refused`], and of the catalog.
+    pub async fn remove_draft_file(&self, _caller: &Caller, draft: DraftId, path: &FilePath) -> Result<(), Error> {
+        let condemned = self.catalog().remove_file(draft, path, self.room()).await?;
+        self.remove_condemned(condemned).await;
+        Ok(())
+    }
+
+    /// Ends a draft and removes what only it needs; a draft that is not there is an error.
+    ///
+    /// # Errors
+    /// [`Error::Refused`], and of the catalog. What S3 did not remove is left to the sweeper.
+    pub async fn discard_draft(&self, _caller: &Caller, id: DraftId) -> Result<(), Error> {
+        let draft = self.catalog().client_draft(id).await?;
+        self.end_draft(&draft).await
+    }
+
+    /// Ends a client's draft: its rows first, so that nothing can be added any more, then its bytes.
+    pub(super) async fn end_draft(&self, draft: &DraftRow) -> Result<(), Error> {
+        self.catalog().forget_draft(draft.id).await?;
+        let prefix = ObjectKey::DraftPrefix { model: &draft.model, draft: &draft.prefix }.to_string();
+        // Nobody writes below the prefix of a draft that is gone; objects that versions share have other prefixes,
+        // but those that a kept draft published from have not, so rows decide.
+        if let Err(error) = self.remove_unpinned(&prefix).await {
+            tracing::info!(
+                error = &error as &dyn std::error::Error,
+                draft.id = %draft.id,
+                "what a discarded draft left stays until it is swept"
+            );
+        }
+        Ok(())
+    }
+
+    /// What a draft may still take.
+    pub(super) fn room(&self) -> Room {
+        let limits = self.limits();
+        Room { max_files: limits.files, max_bytes: limits.namespace_bytes, draft_life: limits.draft_life }
+    }
+}

@@ -1,0 +1,96 @@
+//! A client's draft becomes a version.
+
+use super::drafts::DraftState;
+use super::{Error, Published, Registry};
+use crate::access::Caller;
+use crate::catalog::{DraftRow, DraftToPublish, Refusal, Unfinished};
+use crate::domain::{DraftId, FileEntry, FilePath, Metadata, ModelRef, version_digest};
+
+/// How often a publication begins anew because somebody changed the draft meanwhile.
+const TRIES: usize = 5;
+
+/// Files of a draft that are read at a time.
+const PAGE: usize = 5_000;
+
+impl Registry {
+    /// Freezes a draft into the model's next version; repeating it is harmless.
+    ///
+    /// `metadata` is said of the version instead of what the draft says.
+    /// The work goes on in a task of its own when the caller goes away.
+    ///
+    /// # Errors
+    /// [`Error::WritesRefused`], [`Error::Refused`], and of the catalog; the draft is as it was then.
+    pub async fn publish_client_draft(
+        &self,
+        caller: &Caller,
+        id: DraftId,
+        metadata: Option<Metadata>,
+    ) -> Result<(ModelRef, Published), Error> {
+        let draft = match self.draft(caller, id).await? {
+            DraftState::Open(draft) => *draft,
+            DraftState::Published { .. } => return self.published_already(id).await,
+        };
+        if draft.published_revision == Some(draft.revision)
+            && let Some(version) = draft.published_version
+        {
+            let version = self.catalog().numbered(version).await?;
+            return Ok((draft.model.clone(), self.finish(&draft.model, &version).await?));
+        }
+        self.posture_state().check().map_err(Error::WritesRefused)?;
+        let (registry, by) = (self.clone(), caller.principal.clone());
+        let task = self.tasks.spawn(async move { registry.freeze_and_finish(draft, by, metadata).await });
+        task.await.unwrap_or(Err(Error::Interrupted))
+    }
+
+    async fn freeze_and_finish(
+        &self,
+        draft: DraftRow,
+        by: String,
+        metadata: Option<Metadata>,
+    ) -> Result<(ModelRef, Published), Error> {
+        let (id, model) = (draft.id, draft.model.clone());
+        match self.freeze(draft, by, metadata).await {
+            Ok(version) => Ok((model.clone(), self.finish(&model, &version).await?)),
+            // Another request published it first, or the answer to our own commit was lost.
+            Err(Error::Refused(Refusal::DraftNotFound(_))) => self.published_already(id).await,
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn freeze(&self, mut draft: DraftRow, by: String, metadata: Option<Metadata>) -> Result<Unfinished, Error> {
+        for _ in 1..TRIES {
+            let digest = version_digest(&self.entries(draft.id).await?);
+            let metadata = metadata.clone().unwrap_or_else(|| draft.metadata.clone());
+            let new = DraftToPublish { draft: draft.clone(), digest, by: by.clone(), metadata };
+            match self.catalog().begin_publish_draft(&new).await.map_err(Error::from) {
+                // The files may have been read while they changed; the revision tells.
+                Err(Error::Refused(Refusal::DraftChanging)) => draft = self.catalog().client_draft(draft.id).await?,
+                outcome => return outcome,
+            }
+        }
+        Err(Error::Refused(Refusal::DraftChanging))
+    }
+
+    async fn entries(&self, draft: DraftId) -> Result<Vec<FileEntry>, Error> {
+        let (mut entries, mut after): (Vec<FileEntry>, Option<FilePath>) = (Vec::new(), None);
+        // A draft has at most `max_files` files, so this ends.
+        loop {
+            let page = self.catalog().draft_files(draft, after.as_ref(), PAGE).await?;
+            let entry =
+                |file: crate::catalog::FileRow| FileEntry { path: file.path, size: file.size, sha256: file.sha256 };
+            entries.extend(page.items.into_iter().map(entry));
+            after = page.next;
+            if after.is_none() {
+                return Ok(entries);
+            }
+        }
+    }
+
+    async fn published_already(&self, id: DraftId) -> Result<(ModelRef, Published), Error> {
+        let Some((model, version)) = self.catalog().published_from(id).await? else {
+            return Err(Error::Refused(Refusal::DraftNotFound(id)));
+        };
+        let published = self.finish(&model, &version).await?;
+        Ok((model, published))
+    }
+}

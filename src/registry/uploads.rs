@@ -1,0 +1,401 @@
+//! Presigned uploads: clients send parts straight to S3, and the service completes them from its own record.
+
+use std::time::Duration;
+
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+
+use super::{Error, Registry, StoreError};
+use crate::access::Caller;
+use crate::catalog::{DraftRow, Elsewhere, FileRow, NewObject, Refusal, UploadKind, UploadRow};
+use crate::domain::{DraftId, FilePath, Integrity, PartPlan, PathSet, Sha256Digest, UploadId};
+use crate::store::{CopySource, ListedPart, PartToSign, PresignedParts, Seat, UploadToComplete};
+
+/// An unfinished upload ends before the bucket's lifecycle rule would abort it, which is after 7 days.
+pub(super) const UPLOAD_LIFE: Duration = Duration::from_hours(6 * 24);
+
+/// Files of one declaration that are begun or copied at the same time.
+const PARALLEL_BEGINS: usize = 8;
+
+/// Models that are looked at for bytes that can be copied.
+const COPY_CANDIDATES: i64 = 16;
+
+/// A file that a client is about to send.
+#[derive(Debug, Clone)]
+pub struct Declaration {
+    /// Where it will lie in the draft.
+    pub path: FilePath,
+    /// Bytes.
+    pub size: u64,
+    /// What the client says the digest is.
+    pub sha256: Option<Sha256Digest>,
+    /// The part size that the client would like.
+    pub part_size: Option<u64>,
+}
+
+/// What is to be done for a declared file.
+#[derive(Debug)]
+pub enum Declared {
+    /// Nothing: the draft has it.
+    Present(FileRow),
+    /// Its parts are to be sent.
+    Upload {
+        /// The upload.
+        upload: UploadRow,
+        /// How it is cut.
+        plan: PartPlan,
+    },
+}
+
+/// A part that a client is about to send.
+#[derive(Debug, Clone, Copy)]
+pub struct PartWish {
+    /// Its number, from 1.
+    pub number: u32,
+    /// Its bytes, which follow from the upload's plan.
+    pub size: u64,
+    /// Its digest.
+    pub sha256: Sha256Digest,
+}
+
+impl Registry {
+    /// Declares files of a draft: each is there already, or gets an upload. Declaring again goes on with what is there.
+    ///
+    /// # Errors
+    /// [`Error::UrlsUnreachable`], [`Error::WritesRefused`], [`Error::PartSize`], [`Error::FileTooLarge`],
+    /// [`Error::Refused`]; of the catalog and of S3, where what was begun can be gone on with.
+    pub async fn declare(
+        &self,
+        caller: &Caller,
+        draft: DraftId,
+        files: Vec<Declaration>,
+        seat: Seat,
+    ) -> Result<Vec<Declared>, Error> {
+        self.posture_state().check().map_err(Error::WritesRefused)?;
+        if !self.store().is_reachable_from(seat) {
+            return Err(Error::UrlsUnreachable);
+        }
+        let draft = self.catalog().client_draft(draft).await?;
+        let mut paths = PathSet::default();
+        let mut planned = Vec::with_capacity(files.len());
+        for file in files {
+            paths.insert(&file.path).map_err(Error::PathConflict)?;
+            let plan = PartPlan::for_size(file.size, file.part_size)
+                .map_err(|problem| Error::PartSize { path: file.path.clone(), problem })?;
+            planned.push((file, plan));
+        }
+        let (mut outcomes, mut new) = (Vec::with_capacity(planned.len()), Vec::new());
+        for (at, (file, plan)) in planned.iter().enumerate() {
+            let outcome = match self.have(caller, &draft, file).await? {
+                Some(file) => Some(Declared::Present(file)),
+                None => self.going_on(&draft, file).await?.map(|(upload, plan)| Declared::Upload { upload, plan }),
+            };
+            if outcome.is_none() {
+                new.push((at, self.presigned_row(caller, &draft, file, *plan)));
+            }
+            outcomes.push(outcome);
+        }
+        let rows: Vec<UploadRow> = new.iter().map(|(_, upload)| upload.clone()).collect();
+        if !rows.is_empty() {
+            self.catalog().begin_uploads(&draft, &rows, self.room()).await?;
+        }
+        for (at, upload) in new {
+            outcomes[at] = Some(Declared::Upload { upload, plan: planned[at].1 });
+        }
+        // S3 is asked when all rows are there: what it begins then is always somebody's.
+        let begun: Vec<_> = outcomes
+            .into_iter()
+            .flatten()
+            .map(|outcome| async move {
+                match outcome {
+                    Declared::Upload { upload, plan } if upload.s3_upload_id.is_none() => {
+                        Ok(Declared::Upload { upload: self.begin_at_s3(upload).await?, plan })
+                    }
+                    other => Ok(other),
+                }
+            })
+            .collect();
+        stream::iter(begun).buffered(PARALLEL_BEGINS).try_collect().await
+    }
+
+    /// Signs URLs for parts of an upload, now; each binds the part's length and digest.
+    ///
+    /// # Errors
+    /// [`Error::Part`], [`Error::UrlsUnreachable`], [`Error::Refused`]; of the catalog and of the store.
+    pub async fn part_urls(
+        &self,
+        _caller: &Caller,
+        draft: DraftId,
+        upload: UploadId,
+        parts: &[PartWish],
+        life: Option<Duration>,
+        seat: Seat,
+    ) -> Result<PresignedParts, Error> {
+        self.posture_state().check().map_err(Error::WritesRefused)?;
+        let (upload, _) = self.catalog().upload(draft, upload).await?;
+        let plan = plan_of(&upload)?;
+        for part in parts {
+            match plan.size_of(part.number) {
+                Some(size) if size == part.size => {}
+                expected => return Err(Error::Part { number: part.number, size: part.size, expected }),
+            }
+        }
+        let s3_upload_id = begun(&upload)?;
+        // Recorded before they are signed: what arrives is completed with these digests only.
+        let digests: Vec<_> = parts.iter().map(|part| (part.number, part.sha256)).collect();
+        self.catalog().record_parts(draft, upload.id, &digests).await?;
+        let limits = self.limits();
+        let life = life.unwrap_or(limits.download_url_life).min(limits.max_download_url_life);
+        let to_sign: Vec<_> =
+            parts.iter().map(|part| PartToSign { number: part.number, size: part.size, sha256: part.sha256 }).collect();
+        let signed = self.store().presign_parts(seat, &upload.s3_key, s3_upload_id, &to_sign, life).await?;
+        signed.ok_or(Error::UrlsUnreachable)
+    }
+
+    /// Completes an upload from the service's own record and S3's list, and makes it a file of the draft.
+    ///
+    /// Repeating it is harmless: the file is there.
+    ///
+    /// # Errors
+    /// [`StoreError::PartsMissing`] and [`StoreError::PartMismatch`] leave the upload as it is; [`Error::Refused`];
+    /// [`Error::DigestMismatch`] when the client says another digest than it declared; of the catalog and of S3.
+    pub async fn complete_upload(
+        &self,
+        _caller: &Caller,
+        draft: DraftId,
+        upload: UploadId,
+        sha256: Option<Sha256Digest>,
+    ) -> Result<FileRow, Error> {
+        self.posture_state().check().map_err(Error::WritesRefused)?;
+        let (upload, ledger) = match self.catalog().upload(draft, upload).await.map_err(Error::from) {
+            Ok(found) => found,
+            Err(error @ Error::Refused(Refusal::UploadNotFound(_))) => {
+                let file = self.catalog().brought_by(draft, upload).await?;
+                return file.filter(|file| sha256.is_none_or(|sha256| sha256 == file.sha256)).ok_or(error);
+            }
+            Err(error) => return Err(error),
+        };
+        let plan = plan_of(&upload)?;
+        let sha256 = match (upload.sha256, sha256) {
+            (Some(declared), Some(actual)) if declared != actual => {
+                return Err(Error::DigestMismatch { path: upload.path, declared, actual });
+            }
+            (Some(sha256), _) | (None, Some(sha256)) => sha256,
+            (None, None) => return Err(Error::DigestRequired(upload.path)),
+        };
+        let mut unsigned = Vec::new();
+        let mut parts = Vec::with_capacity(plan.part_count as usize);
+        for number in 1..=plan.part_count {
+            match (ledger.digest(number), plan.size_of(number)) {
+                (Some(sha256), Some(size)) => parts.push(PartToSign { number, size, sha256 }),
+                _ => unsigned.push(number),
+            }
+        }
+        if !unsigned.is_empty() {
+            return Err(StoreError::PartsMissing { numbers: unsigned }.into());
+        }
+        let registry = self.clone();
+        // It goes on when the client goes away: S3 may take minutes, and what it made must find its row.
+        let task = self.tasks.spawn(async move { registry.complete(upload, plan, parts, sha256).await });
+        task.await.unwrap_or(Err(Error::Interrupted))
+    }
+
+    async fn complete(
+        &self,
+        upload: UploadRow,
+        plan: PartPlan,
+        parts: Vec<PartToSign>,
+        sha256: Sha256Digest,
+    ) -> Result<FileRow, Error> {
+        let size: u64 = parts.iter().map(|part| part.size).sum();
+        let s3_upload_id = begun(&upload)?;
+        // An upload that S3 has completed already has no parts to list: its object is found by its token.
+        let listed = match self.store().list_parts(&upload.s3_key, s3_upload_id).await {
+            Ok(listed) => listed,
+            Err(StoreError::NotFound { .. }) => Vec::new(),
+            Err(error) => return Err(error.into()),
+        };
+        let stored = self
+            .store()
+            .complete_upload(&UploadToComplete {
+                key: &upload.s3_key,
+                upload_id: s3_upload_id,
+                token: &upload.token,
+                size,
+                parts: &parts,
+                listed: &listed,
+                // A file that is replaced has an earlier version under the same key.
+                create_only: false,
+            })
+            .await?;
+        // One part is the whole file: S3 has proven its digest.
+        let integrity = match (&parts[..], plan.part_count) {
+            ([only], 1) if only.sha256 == sha256 => Integrity::Verified,
+            ([only], 1) => {
+                self.remove_unless_pinned(&stored.key, &stored.version_id).await;
+                self.catalog().forget_upload(upload.id).await?;
+                let (path, actual) = (upload.path, only.sha256);
+                return Err(Error::DigestMismatch { path, declared: sha256, actual });
+            }
+            _ => Integrity::Declared,
+        };
+        let object = NewObject {
+            path: upload.path.clone(),
+            s3_key: stored.key,
+            s3_version_id: stored.version_id,
+            kms_key_arn: stored.kms_key_arn,
+            s3_checksum: stored.checksum,
+            size,
+            sha256,
+            integrity,
+        };
+        match self.place(&upload, &object).await {
+            // Two completed it at once, and the other was first.
+            Err(Error::Refused(Refusal::UploadNotFound(_))) => {
+                let file = self.catalog().brought_by(upload.draft, upload.id).await?;
+                file.ok_or(Error::Refused(Refusal::UploadNotFound(upload.id)))
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Aborts an upload; what S3 has of it is removed.
+    ///
+    /// # Errors
+    /// [`Error::Refused`], and of the catalog. What S3 did not remove is left to the sweeper.
+    pub async fn abort_upload(&self, _caller: &Caller, draft: DraftId, upload: UploadId) -> Result<(), Error> {
+        let (upload, _) = self.catalog().upload(draft, upload).await?;
+        self.catalog().forget_upload(upload.id).await?;
+        if let Some(id) = &upload.s3_upload_id
+            && let Err(error) = self.store().abort_upload(&upload.s3_key, id).await
+        {
+            let error = &error as &dyn std::error::Error;
+            tracing::info!(error, "parts of an aborted upload stay until they are swept");
+        }
+        Ok(())
+    }
+
+    /// One upload, and the parts that S3 has of it.
+    ///
+    /// # Errors
+    /// [`Error::Refused`]; of the catalog and of S3.
+    pub async fn upload(
+        &self,
+        _caller: &Caller,
+        draft: DraftId,
+        upload: UploadId,
+    ) -> Result<(UploadRow, Option<Vec<ListedPart>>), Error> {
+        let (upload, _) = self.catalog().upload(draft, upload).await?;
+        let parts = self.parts_there(&upload).await?;
+        Ok((upload, parts))
+    }
+
+    /// The parts that S3 has; none when S3 does not have the upload.
+    pub(super) async fn parts_there(&self, upload: &UploadRow) -> Result<Option<Vec<ListedPart>>, Error> {
+        let Some(id) = upload.s3_upload_id.as_ref().filter(|_| upload.kind == UploadKind::Presigned) else {
+            return Ok(None);
+        };
+        match self.store().list_parts(&upload.s3_key, id).await {
+            Ok(parts) => Ok(Some(parts)),
+            Err(StoreError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The file, when its bytes need not be sent: the draft has it, the model has them verified, or another model of
+    /// the namespace that the caller may read.
+    async fn have(&self, caller: &Caller, draft: &DraftRow, file: &Declaration) -> Result<Option<FileRow>, Error> {
+        let Some(sha256) = file.sha256 else { return Ok(None) };
+        if let Some(there) = self.catalog().draft_file(draft.id, &file.path).await?
+            && (there.sha256, there.size) == (sha256, file.size)
+            && there.integrity != Integrity::Wrong
+        {
+            return Ok(Some(there));
+        }
+        let placed = self.catalog().place_verified(draft, &file.path, sha256, file.size, self.room()).await?;
+        if let Some(placed) = placed {
+            self.remove_condemned(placed.condemned).await;
+            return Ok(Some(placed.file));
+        }
+        let found = self.catalog().verified_elsewhere(&draft.model, sha256, file.size, COPY_CANDIDATES).await?;
+        // Only what the caller may read counts, and nothing is said of the rest.
+        let Some(source) = found.into_iter().find(|found| caller.may_read(&found.model)) else { return Ok(None) };
+        Ok(self.copied(caller, draft, file, sha256, &source).await)
+    }
+
+    /// A server-side copy; none when it fails, and the client sends the bytes.
+    async fn copied(
+        &self,
+        caller: &Caller,
+        draft: &DraftRow,
+        file: &Declaration,
+        sha256: Sha256Digest,
+        source: &Elsewhere,
+    ) -> Option<FileRow> {
+        let upload = self.intent(caller, draft, &file.path, Some(file.size), Some(sha256));
+        let _live = self.live_uploads.begin(upload.id);
+        let copy = async {
+            self.catalog().begin_uploads(draft, std::slice::from_ref(&upload), self.room()).await?;
+            let from = CopySource {
+                key: &source.place.s3_key,
+                version_id: &source.place.s3_version_id,
+                size: file.size,
+                sha256,
+            };
+            let copied = self.store().copy(from, &upload.s3_key, &upload.token).await?;
+            let object = NewObject {
+                path: file.path.clone(),
+                s3_key: copied.stored.key,
+                s3_version_id: copied.stored.version_id,
+                kms_key_arn: copied.stored.kms_key_arn,
+                s3_checksum: copied.stored.checksum,
+                size: file.size,
+                sha256,
+                integrity: if copied.verified { Integrity::Verified } else { Integrity::Declared },
+            };
+            self.place(&upload, &object).await
+        };
+        match copy.await {
+            Ok(file) => Some(file),
+            Err(error) => {
+                tracing::info!(error = &error as &dyn std::error::Error, "a copy failed; the client sends the bytes");
+                self.end_upload(&upload).await;
+                None
+            }
+        }
+    }
+
+    /// An open upload of the same file.
+    async fn going_on(&self, draft: &DraftRow, file: &Declaration) -> Result<Option<(UploadRow, PartPlan)>, Error> {
+        let found = self.catalog().same_upload(draft, &file.path, file.size, file.sha256).await?;
+        found.map(|upload| plan_of(&upload).map(|plan| (upload, plan))).transpose()
+    }
+
+    async fn begin_at_s3(&self, mut upload: UploadRow) -> Result<UploadRow, Error> {
+        let id = self.store().begin_upload(&upload.s3_key, &upload.token).await?;
+        if self.catalog().upload_begun(upload.id, &id).await? {
+            upload.s3_upload_id = Some(id);
+            return Ok(upload);
+        }
+        // Somebody else began it in the same moment, or ended it.
+        self.store().abort_upload(&upload.s3_key, &id).await?;
+        Ok(self.catalog().upload(upload.draft, upload.id).await?.0)
+    }
+
+    fn presigned_row(&self, caller: &Caller, draft: &DraftRow, file: &Declaration, plan: PartPlan) -> UploadRow {
+        let mut row = self.intent(caller, draft, &file.path, Some(file.size), file.sha256);
+        row.kind = UploadKind::Presigned;
+        (row.part_size, row.part_count) = (Some(plan.part_size), Some(plan.part_count));
+        row
+    }
+}
+
+fn plan_of(upload: &UploadRow) -> Result<PartPlan, Error> {
+    let (Some(size), Some(part_size)) = (upload.size, upload.part_size) else {
+        return Err(Error::Refused(Refusal::UploadNotFound(upload.id)));
+    };
+    PartPlan::for_size(size, Some(part_size)).map_err(|problem| Error::PartSize { path: upload.path.clone(), problem })
+}
+
+fn begun(upload: &UploadRow) -> Result<&str, Error> {
+    upload.s3_upload_id.as_deref().ok_or_else(|| Error::UploadNotBegun(upload.path.clone()))
+}
