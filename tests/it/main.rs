@@ -8,6 +8,7 @@ mod crash;
 mod door;
 mod embedded_clients;
 mod export;
+mod hostile;
 mod house;
 mod least_privilege;
 mod live_aws;

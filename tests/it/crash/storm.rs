@@ -132,7 +132,7 @@ async fn client(mut dice: Dice, ledger: Arc<Ledger>, mut told: watch::Receiver<O
 
 async fn act(dice: &mut Dice, ledger: &Ledger, api: &Api) {
     let model = dice.pick(&MODELS);
-    match dice.weighted(ACTIONS) {
+    match any_action(dice) {
         Action::PublishRaw => {
             let attempt = ledger.attempt(model, &[("model.bin", size(dice, 40_000))]);
             publish(ledger, &attempt, raw(api, &attempt)).await;
@@ -169,6 +169,17 @@ async fn act(dice: &mut Dice, ledger: &Ledger, api: &Api) {
             }
         }
     }
+}
+
+fn any_action(dice: &mut Dice) -> Action {
+    let mut left = dice.roll(ACTIONS.iter().map(|(weight, _)| weight).sum());
+    for (weight, action) in ACTIONS {
+        if left < *weight {
+            return *action;
+        }
+        left -= weight;
+    }
+    unreachable!("the throw is below the sum")
 }
 
 /// From one to this.

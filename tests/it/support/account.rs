@@ -15,7 +15,7 @@ pub(crate) struct Account {
     /// Of its administrator.
     pub(crate) clients: Clients,
     endpoint: String,
-    _server: EmbeddedAws,
+    server: EmbeddedAws,
     _dir: TempDir,
 }
 
@@ -31,7 +31,23 @@ impl Account {
         let endpoint = format!("http://{}", server.addr());
         let pair = server.credentials();
         let clients = clients(&endpoint, pair.access_key(), pair.secret_key());
-        Self { clients, endpoint, _server: server, _dir: dir }
+        Self { clients, endpoint, server, _dir: dir }
+    }
+
+    /// Where S3 and KMS are.
+    pub(crate) fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// The variables that make a service its administrator.
+    pub(crate) fn environment(&self) -> Vec<(&'static str, String)> {
+        let pair = self.server.credentials();
+        vec![
+            ("AWS_ACCESS_KEY_ID", pair.access_key().to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", pair.secret_key().to_owned()),
+            ("AWS_REGION", REGION.to_owned()),
+            ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
+        ]
     }
 
     /// Clients of one of the further identities.

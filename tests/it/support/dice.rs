@@ -20,16 +20,4 @@ impl Dice {
     pub(crate) fn pick<T: Copy>(&mut self, of: &[T]) -> T {
         of[usize::try_from(self.roll(of.len() as u64)).unwrap()]
     }
-
-    /// As many of each as the first member says.
-    pub(crate) fn weighted<T: Copy>(&mut self, of: &[(u64, T)]) -> T {
-        let mut left = self.roll(of.iter().map(|(weight, _)| weight).sum());
-        for (weight, value) in of {
-            if left < *weight {
-                return *value;
-            }
-            left -= weight;
-        }
-        unreachable!("the throw is below the sum")
-    }
 }

@@ -30,6 +30,8 @@ pub(crate) enum BackEnd {
     Embedded,
     /// SeaweedFS over TLS, with LocalStack as its KMS.
     SeaweedFs,
+    /// What the settings and the environment say.
+    Elsewhere,
 }
 
 /// Writes each test once for every back end.
@@ -388,6 +390,7 @@ async fn write_config(back_end: BackEnd, settings: &str, data: &Path) -> PathBuf
     let storage = match back_end {
         BackEnd::Embedded => "storage = 'embedded'\nembedded_listen = '127.0.0.1:0'\n".to_owned(),
         BackEnd::SeaweedFs => outside_settings(seaweedfs_with_localstack().await, data),
+        BackEnd::Elsewhere => String::new(),
     };
     let data_dir = data.join("data").display().to_string();
     let text = format!("listen = '127.0.0.1:0'\ndata_dir = '{data_dir}'\n{storage}{settings}\n");
@@ -401,7 +404,7 @@ async fn spawn(back_end: BackEnd, config: &Path, environment: &Environment) -> G
 
 async fn spawn_command(command: &str, back_end: BackEnd, config: &Path, environment: &Environment) -> Guarded {
     let mut all = match back_end {
-        BackEnd::Embedded => Vec::new(),
+        BackEnd::Embedded | BackEnd::Elsewhere => Vec::new(),
         BackEnd::SeaweedFs => outside_environment(seaweedfs_with_localstack().await),
     };
     // Of two values for one name the later counts.
