@@ -88,13 +88,15 @@ const MIB: usize = 1024 * 1024;
 const FILES: [(&str, usize); 4] =
     [("config.json", 100), ("weights/a.bin", 17 * MIB), ("tokenizer.json", 300_000), ("weights/b.bin", 9 * MIB)];
 const MODEL: &str = "crash/model";
+/// Whoever publishes to the same model finishes what stands in front of him, and leaves recovery nothing to do.
+const ANOTHER: &str = "crash/another";
 
 /// Goes through all of them on one data directory: each finds what the others left.
 pub(super) async fn walk(scenarios: &[Scenario]) {
     let ledger = Ledger::default();
     let mut service = Service::start(BackEnd::Embedded).await;
     for _ in 0..2 {
-        publish_small(&service.way(), &ledger).await;
+        publish_small(&service.way(), &ledger, MODEL).await;
     }
     for scenario in scenarios {
         println!("{scenario:?}");
@@ -108,11 +110,14 @@ async fn play(service: Service, ledger: &Ledger, scenario: Scenario) -> Service 
     let service = match scenario.way {
         Way::Publish(time) => {
             let point = format!("{}:{time}", scenario.point);
-            killed_at(service, ledger, &attempt, scenario.point, &point, false).await
+            killed_at(service, ledger, &attempt, scenario.point, &point, MODEL).await
         }
-        Way::Refuse => killed_at(service, ledger, &attempt, scenario.point, scenario.point, true).await,
+        Way::Refuse => {
+            ledger.refused(&attempt);
+            killed_at(service, ledger, &attempt, scenario.point, scenario.point, MODEL).await
+        }
         Way::Recover(after) => {
-            let service = killed_at(service, ledger, &attempt, after, after, false).await;
+            let service = killed_at(service, ledger, &attempt, after, after, ANOTHER).await;
             service.killed_in_start_at(scenario.point, stopping_at(scenario.point)).await
         }
     };
@@ -121,7 +126,7 @@ async fn play(service: Service, ledger: &Ledger, scenario: Scenario) -> Service 
     is_whole(&service, ledger).await;
     let there = ledger.present().len() - before;
     assert_eq!(there, usize::from(scenario.leaves == Leaves::Version), "{scenario:?}");
-    publish_small(&service.way(), ledger).await;
+    publish_small(&service.way(), ledger, MODEL).await;
     service
 }
 
@@ -132,24 +137,21 @@ async fn killed_at(
     attempt: &Attempt,
     point: &str,
     armed: &str,
-    wrong: bool,
+    beside: &str,
 ) -> Service {
     let mut service = service.restart_in(stopping_at(armed)).await;
     let way = service.way();
-    if wrong {
-        ledger.refused(attempt);
-    }
-    let sending = send(&way, attempt, wrong);
+    let sending = send(&way, attempt, point.starts_with("discard:"));
     service.stands_at(point).await;
     // Not before its time: whoever looks now sees what was there.
-    let known = ledger.present();
+    let known: Vec<_> = ledger.present().into_iter().filter(|(attempt, _)| attempt.model == MODEL).collect();
     let listed = way.versions(MODEL).await.unwrap();
     if point != "publish:after_visible" {
         assert_eq!(listed.len(), known.len(), "{point}: {listed:?}");
     }
     ledger.may_be_seen(MODEL, &known, &listed);
     // Nobody waits for it, and the numbers go on.
-    publish_small(&way, ledger).await;
+    publish_small(&way, ledger, beside).await;
     service.kill();
     assert!(sending.await.unwrap().is_err(), "{point}: it was answered");
     service
@@ -169,9 +171,9 @@ fn send(way: &Api, attempt: &Attempt, wrong: bool) -> JoinHandle<reqwest::Result
     tokio::spawn(async move { request.send().await.map(|answer| answer.status()) })
 }
 
-async fn publish_small(way: &Api, ledger: &Ledger) {
-    let attempt = ledger.attempt(MODEL, &[("small.bin", 1000)]);
-    let request = way.request(Method::POST, &format!("/v1/models/{MODEL}/versions")).query(&[("path", "small.bin")]);
+async fn publish_small(way: &Api, ledger: &Ledger, model: &str) {
+    let attempt = ledger.attempt(model, &[("small.bin", 1000)]);
+    let request = way.request(Method::POST, &format!("/v1/models/{model}/versions")).query(&[("path", "small.bin")]);
     let answer = request.body(attempt.files[0].bytes()).send().await.unwrap();
     assert_eq!(answer.status(), StatusCode::CREATED);
     let version: serde_json::Value = answer.json().await.unwrap();
