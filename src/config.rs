@@ -47,6 +47,9 @@ pub struct Config {
     pub secured: Secured,
     /// `watch_seconds`, 1 to 86,400, default 300: how often the running service looks at the bucket again.
     pub watch: Duration,
+    /// `storage_timeout_seconds`, 1 to 600, default 15: how long the object store may take for a small request; what
+    /// takes longer by its nature gets a multiple.
+    pub storage_timeout: Duration,
     /// Bounds of what the service takes.
     pub limits: Limits,
     /// How the sweeper works.
@@ -55,6 +58,9 @@ pub struct Config {
     pub log_format: LogFormat,
     /// `log`, a filter such as `debug` or `strongroom=debug,info`.
     pub log_filter: Option<String>,
+    /// Where a test wants the process to stop.
+    #[cfg(feature = "failpoints")]
+    pub failpoint: Option<crate::failpoint::Armed>,
 }
 
 /// Where objects are kept.

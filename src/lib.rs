@@ -10,6 +10,7 @@ pub mod catalog;
 pub mod cli;
 pub mod config;
 pub mod domain;
+pub mod failpoint;
 pub mod http;
 pub mod provision;
 pub mod registry;

@@ -40,6 +40,8 @@ pub(super) struct Common {
     pub(super) http: SharedHttpClient,
     pub(super) s3_endpoint: Option<String>,
     pub(super) kms_endpoint: Option<String>,
+    /// How long S3 may take for a small request to the data.
+    pub(super) patience: Duration,
 }
 
 /// Connections and the certificates that they trust.
@@ -64,12 +66,11 @@ fn trust(ca: Option<&Path>) -> Result<TlsContext, BackEndError> {
 impl Common {
     /// For objects: bodies may take long, so their progress is guarded where they are read, not here.
     pub(super) fn data_client(&self) -> aws_sdk_s3::Client {
+        // For small requests; the store states longer limits where bytes go in or S3 works by itself.
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(Duration::from_secs(3))
-            // S3 may take minutes to join the parts of a large upload.
-            .read_timeout(Duration::from_mins(5))
-            .operation_attempt_timeout(Duration::from_mins(5))
-            .operation_timeout(Duration::from_mins(15))
+            .operation_attempt_timeout(self.patience)
+            .operation_timeout(self.patience * 4)
             .build();
         let config = self
             .s3_config(self.s3_endpoint.as_deref())

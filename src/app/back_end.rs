@@ -176,6 +176,7 @@ impl BackEnd {
             http,
             s3_endpoint: Some(endpoint.to_owned()),
             kms_endpoint: Some(endpoint.to_owned()),
+            patience: config.storage_timeout,
         };
         let mut common = provisioning.clone();
         if let Storage::Embedded { identity: Some(access_key), identities_file: Some(file), .. } = &config.storage {
@@ -200,6 +201,7 @@ impl BackEnd {
             http,
             s3_endpoint: endpoint.clone(),
             kms_endpoint: kms_endpoint.clone(),
+            patience: config.storage_timeout,
         };
         let mut provisioning = common.clone();
         if let Some(role) = provision_role_arn {

@@ -222,6 +222,7 @@ pub(super) fn store_on(back_end: &BackEnd, spec: &BucketSpec, budget: MemoryBudg
         encryption: Encryption { kms_key_arn: spec.key.to_string() },
         expected_owner: spec.owner.clone(),
         budget,
+        patience: back_end.common.patience,
     })
 }
 

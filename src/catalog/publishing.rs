@@ -404,8 +404,9 @@ pub(super) async fn count_files(tx: &mut AnyConnection, version: i64) -> Result<
 async fn forget(tx: &mut AnyConnection, draft: DraftId) -> Result<(), sqlx::Error> {
     let id = draft.to_string();
     sqlx::query("delete from draft_files where draft_id = $1").bind(&id).execute(&mut *tx).await?;
-    sqlx::query("delete from drafts where id = $1").bind(&id).execute(tx).await?;
-    Ok(())
+    let gone = sqlx::query("delete from drafts where id = $1").bind(&id).execute(tx).await?;
+    // Whoever else removed the row has removed the bytes before it.
+    if gone.rows_affected() == 1 { Ok(()) } else { Err(sqlx::Error::RowNotFound) }
 }
 
 /// Refuses a draft that is not ready to be frozen.

@@ -285,6 +285,20 @@ impl Catalog {
         row.as_ref().map(UploadRow::read).transpose()
     }
 
+    /// Whether the upload is still one: its file was neither placed nor forgotten.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn upload_exists(&self, upload: UploadId) -> Result<bool, Error> {
+        // Asked of the writer, behind whatever it is doing.
+        let row = sqlx::query("select id from uploads where id = $1")
+            .bind(upload.to_string())
+            .fetch_optional(&self.write)
+            .await
+            .map_err(Error::during("look an upload up"))?;
+        Ok(row.is_some())
+    }
+
     /// Forgets an upload that will not be completed; harmless when it is gone.
     ///
     /// # Errors

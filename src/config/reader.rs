@@ -123,6 +123,7 @@ impl Reader {
         let runtime_principals = self.principals("runtime_principals");
         let secured = self.secured(&runtime_principals, is_s3);
         let watch = Duration::from_secs(self.number("watch_seconds", 1..=86_400, 300));
+        let storage_timeout = Duration::from_secs(self.number("storage_timeout_seconds", 1..=600, 15));
         let limits = self.limits();
         let sweeping = self.sweeping();
         let log_format = self
@@ -133,6 +134,8 @@ impl Reader {
             })
             .unwrap_or(LogFormat::Text);
         let log_filter = self.text("log");
+        #[cfg(feature = "failpoints")]
+        let failpoint = self.parsed(crate::failpoint::SETTING, "NAME or NAME:K", |text| text.parse().ok());
         let mut problems = self.problems;
         problems.extend(self.values.values().map(|value| {
             Problem(format!(
@@ -155,10 +158,13 @@ impl Reader {
             runtime_principals,
             secured,
             watch,
+            storage_timeout,
             limits,
             sweeping,
             log_format,
             log_filter,
+            #[cfg(feature = "failpoints")]
+            failpoint,
         })
     }
 

@@ -37,11 +37,16 @@ impl Registry {
 
     async fn stream_into(&self, draft: DraftRow, upload: UploadRow, body: IncomingStream) -> Result<FileRow, Error> {
         // Live before the row is there, so that recovery never sees it alone.
-        let _live = self.live_uploads.begin(upload.id);
+        let live = self.live_uploads.begin(upload.id);
         self.catalog().begin_uploads(&draft, std::slice::from_ref(&upload), self.room()).await?;
         let outcome = self.stored(&draft, &upload, body).await;
         if outcome.is_err() {
-            self.end_upload(&upload).await;
+            let registry = self.clone();
+            self.removing(async move {
+                registry.end_upload(&upload).await;
+                drop(live);
+            })
+            .await;
         }
         outcome
     }
@@ -52,7 +57,7 @@ impl Registry {
         let read = take_in.read(self, &destination, body).await;
         let read = read.and_then(|()| self.posture_state().check().map_err(Error::WritesRefused));
         if let Err(error) = read {
-            take_in.abort().await;
+            self.removing(take_in.abort()).await;
             return Err(error);
         }
         let Some(taken) = take_in.taken.pop() else { return Err(Error::NoFiles) };

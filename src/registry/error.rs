@@ -251,6 +251,13 @@ fn now_text(now: Option<VersionNumber>) -> String {
     now.map_or_else(|| "does not exist".to_owned(), |now| format!("is at version {now}"))
 }
 
+impl Error {
+    /// Whether the object store did not answer: what is asked of it next will most likely fail as well.
+    pub(super) fn is_outage(&self) -> bool {
+        matches!(self, Self::Store(store::Error::Unavailable { .. }))
+    }
+}
+
 impl From<store::Error> for Error {
     fn from(error: store::Error) -> Self {
         Self::Store(error)

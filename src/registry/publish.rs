@@ -1,21 +1,27 @@
 //! One request, one version.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
+use super::live::Working;
 use super::replay::fingerprint;
 use super::take_in::{Destination, TakeIn, Taken};
 use super::{Error, IdempotencyKey, IncomingStream, Registry};
 use crate::access::Caller;
 use crate::catalog::{Deletion, DraftRow, ModelStanding, NewObject, NewVersion, Once, Unfinished, VersionRow};
 use crate::domain::{DraftId, FileEntry, Integrity, ModelRef, ObjectKey, VersionNumber, version_digest};
+use crate::failpoint;
 
 /// Files of one request that are committed at the same time.
 const PARALLEL_COMMITS: usize = 8;
 
 /// Tries to write a manifest before the version is left to the recovery loop.
 const MANIFEST_TRIES: u32 = 4;
+
+/// How long a client waits for its version to become visible before it is told to come back.
+const VISIBLE_WAIT: Duration = Duration::from_secs(10);
 
 /// What became of a publication.
 #[derive(Debug)]
@@ -39,7 +45,7 @@ impl Registry {
     /// The work goes on in a task of its own: when the client goes away, what was sent is removed.
     ///
     /// # Errors
-    /// [`Error`]; no object, no upload and no row is left then.
+    /// [`Error`]; no object, no upload and no row is left then, or they are being removed while the object store is slow.
     pub async fn publish(
         &self,
         caller: &Caller,
@@ -72,26 +78,29 @@ impl Registry {
     ) -> Result<Published, Error> {
         // Live before the row is there, so that recovery never sees it alone.
         let live = self.live.begin(draft.id);
+        failpoint::reached("publish:before_draft").await;
         if let Some(first) = self.catalog().begin_draft(&mut draft, once.as_ref()).await? {
             return self.replay(&draft.model, &first, "", body).await;
         }
+        failpoint::reached("publish:after_draft").await;
         let mut take_in = TakeIn::default();
         let read = take_in.read(self, &Destination::of(&draft), body).await;
         // A body may take hours: what was safe when it began need not be now.
         let read = read.and_then(|()| self.posture_state().check().map_err(Error::WritesRefused));
         if let Err(error) = read {
-            take_in.abort().await;
-            self.discard(&draft).await;
+            self.remove(live, draft, Some(take_in)).await;
             return Err(error);
         }
+        failpoint::reached("publish:after_body").await;
         let metadata = take_in.metadata.unwrap_or_default();
         let files = match self.commit(take_in.taken).await {
             Ok(files) => files,
             Err(error) => {
-                self.discard(&draft).await;
+                self.remove(live, draft, None).await;
                 return Err(error);
             }
         };
+        failpoint::reached("publish:after_commits").await;
         let entries: Vec<FileEntry> = files
             .iter()
             .map(|file| FileEntry { path: file.path.clone(), size: file.size, sha256: file.sha256 })
@@ -110,19 +119,27 @@ impl Registry {
             Err(error) => {
                 // The answer to the commit may be what was lost: the draft's row tells.
                 if self.catalog().draft_exists(draft.id).await.unwrap_or(false) {
-                    self.discard(&draft).await;
+                    self.remove(live, draft, None).await;
                 }
                 return Err(error.into());
             }
         };
+        failpoint::reached("publish:after_number").await;
         drop(live);
         self.finish(&draft.model, &version).await
     }
 
     /// Turns every file into an object.
     async fn commit(&self, taken: Vec<Taken>) -> Result<Vec<NewObject>, Error> {
+        // After a failure none is begun any more: when the object store is away, thousands would each wait for it.
+        let failed = &AtomicBool::new(false);
         let commits = taken.into_iter().map(|Taken { path, sha256, size, pending }| async move {
-            let stored = pending.commit().await?;
+            if failed.load(Ordering::Relaxed) {
+                return Err(Error::Interrupted);
+            }
+            failpoint::reached("publish:before_commit").await;
+            let stored = pending.commit().await.inspect_err(|_| failed.store(true, Ordering::Relaxed))?;
+            failpoint::reached("publish:after_commit").await;
             Ok::<_, Error>(NewObject {
                 path,
                 s3_key: stored.key,
@@ -134,21 +151,30 @@ impl Registry {
                 integrity: Integrity::Verified,
             })
         });
-        // All are awaited also after a failure: a commit that is dropped half-way could leave an object behind
-        // after the draft's prefix was cleaned.
+        // All that were begun are awaited also after a failure: a commit that is dropped half-way could leave an object
+        // behind after the draft's prefix was cleaned. The failure itself comes first.
         let outcomes: Vec<_> = stream::iter(commits).buffer_unordered(PARALLEL_COMMITS).collect().await;
         stream::iter(outcomes).try_collect().await
     }
 
     /// From a number to a visible version; what fails here is finished by the recovery loop.
     pub(super) async fn finish(&self, model: &ModelRef, version: &Unfinished) -> Result<Published, Error> {
+        let (registry, number, version) = (self.clone(), version.number, version.clone());
+        let finishing = self.tasks.spawn(async move { registry.keep_rolling(&version).await });
+        let is_visible = matches!(tokio::time::timeout(VISIBLE_WAIT, finishing).await, Ok(Ok(true)));
+        if !is_visible {
+            return Ok(Published::Underway(number));
+        }
+        failpoint::reached("publish:after_visible").await;
+        // The version is there: that it cannot be read at this moment is no failure of the publication.
+        let row = self.catalog().version_by_number(model, number).await.ok().flatten();
+        Ok(row.map_or(Published::Underway(number), |row| Published::Visible(Box::new(row))))
+    }
+
+    async fn keep_rolling(&self, version: &Unfinished) -> bool {
         for attempt in 0..MANIFEST_TRIES {
             match self.roll_forward(version).await {
-                Ok(()) => {
-                    // The version is there: that it cannot be read at this moment is no failure of the publication.
-                    let row = self.catalog().version_by_number(model, version.number).await.ok().flatten();
-                    return Ok(row.map_or(Published::Underway(version.number), |row| Published::Visible(Box::new(row))));
-                }
+                Ok(()) => return true,
                 Err(error) => {
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
@@ -160,19 +186,28 @@ impl Registry {
                 }
             }
         }
-        Ok(Published::Underway(version.number))
+        false
+    }
+
+    /// Removes what a failed request brought.
+    async fn remove(&self, live: Working<DraftId>, draft: DraftRow, brought: Option<TakeIn>) {
+        let registry = self.clone();
+        self.removing(async move {
+            if let Some(brought) = brought {
+                brought.abort().await;
+            }
+            registry.discard(&draft).await;
+            drop(live);
+        })
+        .await;
     }
 
     /// Removes everything that a draft brought; what cannot be removed now is left to the recovery loop.
-    pub(super) async fn discard(&self, draft: &DraftRow) {
-        let prefix = ObjectKey::DraftPrefix { model: &draft.model, draft: &draft.id }.to_string();
-        let removed = async {
-            self.store().remove_prefix(&prefix).await?;
-            self.catalog().forget_draft(draft.id).await?;
-            Ok::<_, Error>(())
-        };
-        match removed.await {
-            Ok(()) => {}
+    ///
+    /// False when the object store did not answer.
+    pub(super) async fn discard(&self, draft: &DraftRow) -> bool {
+        match self.try_discard(draft).await {
+            Ok(()) => true,
             // Its unfinished uploads are gone by now; whole objects need somebody who may delete them.
             Err(Error::Store(error)) if error.is_refused_deletion() => {
                 tracing::info!(
@@ -180,6 +215,7 @@ impl Registry {
                     "objects of an unfinished upload stay until they are swept: the service's role needs \
                      s3:DeleteObjectVersion to remove them itself"
                 );
+                true
             }
             Err(error) => {
                 tracing::warn!(
@@ -187,7 +223,18 @@ impl Registry {
                     draft.id = %draft.id,
                     "could not remove an unfinished upload; it will be tried again"
                 );
+                !error.is_outage()
             }
         }
+    }
+
+    async fn try_discard(&self, draft: &DraftRow) -> Result<(), Error> {
+        let prefix = ObjectKey::DraftPrefix { model: &draft.model, draft: &draft.id }.to_string();
+        failpoint::reached("discard:before_removal").await;
+        self.store().remove_prefix(&prefix).await?;
+        failpoint::reached("discard:after_removal").await;
+        self.catalog().forget_draft(draft.id).await?;
+        failpoint::reached("discard:after_row").await;
+        Ok(())
     }
 }

@@ -2,9 +2,13 @@
 
 use super::{Error, Registry};
 use crate::catalog::Unfinished;
+use crate::failpoint;
 
 /// Rows looked at in one round; the next round takes the rest.
 const BATCH: i64 = 500;
+
+/// Failures of the object store in a row after which a round ends: it is away, and each of them takes a minute.
+const AWAY: u32 = 3;
 
 /// What one round did.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -21,27 +25,48 @@ impl Registry {
     /// # Errors
     /// Of the catalog; a version or draft that fails alone is left for the next round.
     pub async fn recover(&self) -> Result<Recovered, Error> {
-        let mut recovered = Recovered::default();
+        let (mut recovered, mut away) = (Recovered::default(), 0);
         for version in self.catalog().unfinished(None, BATCH).await? {
+            if away == AWAY {
+                return Ok(recovered);
+            }
+            failpoint::reached("recover:before_version").await;
             match self.roll_forward(&version).await {
-                Ok(()) => recovered.published += 1,
+                Ok(()) => {
+                    failpoint::reached("recover:after_version").await;
+                    recovered.published += 1;
+                    away = 0;
+                }
                 Err(error) => {
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
                         version.number = %version.number,
                         "a version is still not visible"
                     );
+                    away += u32::from(error.is_outage());
                 }
             }
         }
         for draft in self.catalog().request_drafts(BATCH).await? {
-            if !self.live.has(draft.id) {
-                self.discard(&draft).await;
-                recovered.discarded += 1;
+            if away == AWAY {
+                return Ok(recovered);
+            }
+            // In this order: a request that has just ended has published or removed its draft before it stopped being
+            // live, and the list is older than that. What a published draft brought must never be removed.
+            if !self.live.has(draft.id) && self.catalog().draft_exists(draft.id).await? {
+                failpoint::reached("recover:before_draft").await;
+                if self.discard(&draft).await {
+                    recovered.discarded += 1;
+                    away = 0;
+                } else {
+                    away += 1;
+                }
+                failpoint::reached("recover:after_draft").await;
             }
         }
         for upload in self.catalog().streamed_uploads(BATCH).await? {
-            if !self.live_uploads.has(upload.id) {
+            // For the same reason: what a file of a draft brought is looked for by its token.
+            if !self.live_uploads.has(upload.id) && self.catalog().upload_exists(upload.id).await? {
                 self.end_upload(&upload).await;
                 recovered.discarded += 1;
             }
@@ -55,6 +80,7 @@ impl Registry {
     /// the manifest is create-only and the same whoever writes it, so nobody waits for anybody.
     pub(super) async fn roll_forward(&self, version: &Unfinished) -> Result<(), Error> {
         self.describe(version).await?;
+        failpoint::reached("publish:after_manifest").await;
         if self.catalog().finish_publish(version).await? {
             return Ok(());
         }

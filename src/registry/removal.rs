@@ -1,9 +1,21 @@
 //! Removing bytes at once that nobody needs any more; whatever stays is the sweeper's.
 
+use std::time::Duration;
+
 use super::{Error, Registry};
 use crate::catalog::ObjectPlace;
 
+/// How long a client waits for what it brought to be removed before it gets its error; the removal goes on.
+const REMOVAL_WAIT: Duration = Duration::from_secs(10);
+
 impl Registry {
+    /// Removes something in a task of its own, and waits for that a moment: while the object store is away it takes
+    /// minutes, and who waits has an error of its own to hear of.
+    pub(super) async fn removing(&self, removal: impl Future<Output = ()> + Send + 'static) {
+        let removal = self.tasks.spawn(removal);
+        let _late = tokio::time::timeout(REMOVAL_WAIT, removal).await;
+    }
+
     /// Removes the bytes of a condemned object and forgets its row.
     pub(super) async fn remove_condemned(&self, condemned: Option<ObjectPlace>) {
         let Some(place) = condemned else { return };

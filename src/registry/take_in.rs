@@ -147,10 +147,12 @@ impl TakeIn {
     }
 
     /// Removes what S3 has of it.
-    pub(super) async fn abort(self) {
+    pub(super) async fn abort(mut self) {
         if let Some(current) = self.current {
             current.intake.abort().await;
         }
+        // What is only in memory gives it back before anything waits for S3.
+        self.taken.retain(|taken| !taken.pending.is_held());
         for taken in self.taken {
             taken.pending.abort().await;
         }

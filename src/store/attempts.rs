@@ -14,10 +14,6 @@ use crate::domain::UploadToken;
 const TRIES: u32 = 5;
 /// The pause before the second try, give or take a half; each further one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
-/// No try begins later than this after the first: each may take minutes itself.
-const LAST_BEGIN: Duration = Duration::from_mins(10);
-/// A write may take this long at least: S3 joins the parts of a large upload in minutes.
-pub(super) const LONG: Duration = Duration::from_mins(5);
 
 /// What a write does when it is sent again and the first had an effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,18 +31,33 @@ pub(super) fn once(limit: Duration) -> Builder {
 
 /// For `config_override`: each attempt within this time.
 pub(super) fn within(limit: Duration) -> Builder {
-    // The client's own limit of the whole operation stays when it is longer.
-    let whole = Duration::from_mins(15).max(limit * 4);
+    // The SDK makes three attempts, and pauses for some seconds.
+    let whole = limit * 3 + Duration::from_secs(5);
     let limits = TimeoutConfig::builder().operation_attempt_timeout(limit).operation_timeout(whole).build();
     aws_sdk_s3::Config::builder().timeout_config(limits)
 }
 
-/// How long sending or copying so many bytes may take: half a minute, and a second for each piece of this size.
-pub(super) fn limit_for(bytes: u64, bytes_a_second: u64) -> Duration {
-    Duration::from_secs(30 + bytes.div_ceil(bytes_a_second))
+fn limit_for(patience: Duration, bytes: u64, bytes_a_second: u64) -> Duration {
+    patience * 2 + Duration::from_secs(bytes.div_ceil(bytes_a_second))
 }
 
 impl Store {
+    /// How long sending or copying so many bytes may take: twice a small request, and a second for each piece of this
+    /// size.
+    pub(super) fn limit_for(&self, bytes: u64, bytes_a_second: u64) -> Duration {
+        limit_for(self.inner.patience, bytes, bytes_a_second)
+    }
+
+    /// How long S3 may work by itself: it joins the parts of a large upload in minutes.
+    pub(super) fn long(&self) -> Duration {
+        self.inner.patience * 20
+    }
+
+    /// How long the first byte of an object may take; [`super::pace::Pace`] guards those after it.
+    pub(super) fn until_first_byte(&self) -> Duration {
+        self.inner.patience * 2
+    }
+
     /// Sends a write until it was answered, refused, or found to have had its effect.
     ///
     /// What answers with an error may have had an effect all the same, and so may what was not answered: the object
@@ -66,6 +77,8 @@ impl Store {
         F: Future<Output = Result<Said, Error>>,
     {
         let began = Instant::now();
+        // No try begins later than this after the first: each may take minutes itself.
+        let last_begin = self.long() * 2;
         for tried in 1..=TRIES {
             let error = match attempt().await {
                 Ok(said) => return Ok(said),
@@ -75,7 +88,7 @@ impl Store {
             if matches!(error, Error::Denied { .. } | Error::Key { .. } | Error::Unfaithful(_) | Error::Busy(_)) {
                 return Err(error);
             }
-            let again = matches!(error, Error::Unavailable { .. }) && tried < TRIES && began.elapsed() < LAST_BEGIN;
+            let again = matches!(error, Error::Unavailable { .. }) && tried < TRIES && began.elapsed() < last_begin;
             if !again || repeated == Repeated::Doubles {
                 let ours = self.find(key, token).await?;
                 if let Some((version_id, copies)) = ours.split_first() {
@@ -116,7 +129,8 @@ mod tests {
 
     #[test]
     fn part_has_half_a_minute_and_a_second_a_mebibyte() {
-        assert_eq!(limit_for(0, 1 << 20), Duration::from_secs(30));
-        assert_eq!(limit_for(64 << 20, 1 << 20), Duration::from_secs(94));
+        let usual = Duration::from_secs(15);
+        assert_eq!(limit_for(usual, 0, 1 << 20), Duration::from_secs(30));
+        assert_eq!(limit_for(usual, 64 << 20, 1 << 20), Duration::from_secs(94));
     }
 }

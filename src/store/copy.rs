@@ -7,7 +7,7 @@ use futures::StreamExt as _;
 use futures::stream::FuturesOrdered;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::attempts::{LONG, Repeated, limit_for, once, within};
+use super::attempts::{Repeated, once, within};
 use super::multipart::{SentPart, Whole, wire};
 use super::pending::CONTENT_TYPE;
 use super::stored::{Expected, Said, TOKEN};
@@ -74,7 +74,7 @@ impl Store {
             .set_expected_bucket_owner(self.owner())
             .set_expected_source_bucket_owner(self.owner());
         let request = self.inner.encryption.copy(request);
-        let limit = LONG.max(limit_for(from.size, SLOWEST));
+        let limit = self.long().max(self.limit_for(from.size, SLOWEST));
         let attempt = || async {
             let request = request.clone().customize().config_override(once(limit));
             let copied = request.send().await.map_err(Error::during("CopyObject"))?;
@@ -130,7 +130,7 @@ impl Store {
         number: u32,
         range: Range<u64>,
     ) -> Result<SentPart, Error> {
-        let limit = LONG.max(limit_for(range.end - range.start, SLOWEST));
+        let limit = self.long().max(self.limit_for(range.end - range.start, SLOWEST));
         let copied = self
             .s3()
             .upload_part_copy()

@@ -136,17 +136,17 @@ impl Error {
             let no_answer = match &error {
                 SdkError::TimeoutError(_) | SdkError::ResponseError(_) => true,
                 // A dispatch failure is also how the SDK reports our own mistakes, such as a missing region.
-                SdkError::DispatchFailure(failure) => failure.is_io() || failure.is_timeout(),
+                SdkError::DispatchFailure(failure) => {
+                    // Of the other kind is a connection that ended in the middle of an answer's head.
+                    failure.is_io() || failure.is_timeout() || failure.as_other().is_some()
+                }
                 _ => false,
             };
-            // Answers to HEAD have no body that could say more than their status.
-            let code =
-                error.code().unwrap_or_else(|| match error.raw_response().map(|answer| answer.status().as_u16()) {
-                    Some(403) => "Forbidden",
-                    Some(500 | 502 | 503 | 504) => "ServiceUnavailable",
-                    _ => "",
-                });
-            let code = code.to_owned();
+            // Answers to HEAD have no body that could say more than their status, and what stands before S3 has codes of
+            // its own or none.
+            let status = error.raw_response().map(|answer| answer.status().as_u16());
+            let is_overloaded = matches!(status, Some(429 | 500 | 502..600));
+            let code = error.code().unwrap_or(if status == Some(403) { "Forbidden" } else { "" }).to_owned();
             let message = error.message().map(|message| format!(": {message}")).unwrap_or_default();
             let source: BoxError = Box::new(Cause { code: code.clone(), message, source: Box::new(error) });
             if no_answer {
@@ -170,6 +170,7 @@ impl Error {
                 "PreconditionFailed" => Self::Exists { operation, source },
                 "BadDigest" | "XAmzContentSHA256Mismatch" => Self::Unfaithful("it received other bytes than were sent"),
                 code if code.starts_with("KMS.") => Self::Key { operation, source },
+                _ if is_overloaded => Self::Unavailable { operation, source },
                 _ => Self::Unexpected { operation, source },
             }
         }

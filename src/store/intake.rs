@@ -8,6 +8,7 @@ use super::budget::Permit;
 use super::multipart::{Multipart, SentPart};
 use super::{Error, Pending, Store};
 use crate::domain::{MAX_PARTS, Sha256Digest, UploadToken, growing_part_bytes, max_streamed_bytes, part_bytes_for};
+use crate::failpoint;
 
 /// Parts of one file that are sent at the same time.
 const PARALLEL_PARTS: usize = 3;
@@ -187,6 +188,7 @@ impl Intake {
         self.parts += 1;
         if self.multipart.is_none() {
             self.multipart = Some(Multipart::create(&self.store, &self.key, &self.token).await?);
+            failpoint::reached("publish:after_create_upload").await;
         }
         self.collect(PARALLEL_PARTS - 1).await?;
         if let Some(multipart) = &self.multipart {
@@ -205,6 +207,7 @@ impl Intake {
             };
             if let Some(multipart) = &mut self.multipart {
                 multipart.record(sent);
+                failpoint::reached("publish:after_part").await;
             }
         }
         Ok(())

@@ -40,7 +40,7 @@ impl Store {
             .await
             .map_err(Error::during("GetObject"));
         let claim = match answer {
-            Ok(object) => read_at_most(object.body, MAX_BYTES).await.map(Some),
+            Ok(object) => read_at_most(object.body, MAX_BYTES, self.pace()).await.map(Some),
             Err(Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(error),
         };

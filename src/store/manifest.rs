@@ -3,6 +3,8 @@
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
 
+use super::attempts::within;
+use super::pace::Pace;
 use super::{Error, Store};
 use crate::domain::{Manifest, ModelRef, ObjectKey, Sha256Digest, UploadToken};
 
@@ -43,18 +45,20 @@ impl Store {
             .bucket(self.bucket())
             .key(key)
             .set_expected_bucket_owner(self.owner())
+            .customize()
+            .config_override(within(self.until_first_byte()))
             .send()
             .await
             .map_err(Error::during("GetObject"))?;
-        read_at_most(object.body, max).await
+        read_at_most(object.body, max, self.pace()).await
     }
 }
 
 /// The whole of a body that must be small.
-pub(super) async fn read_at_most(mut body: ByteStream, max: u64) -> Result<Vec<u8>, Error> {
+pub(super) async fn read_at_most(mut body: ByteStream, max: u64, mut pace: Pace) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
     loop {
-        let next = body.try_next().await;
+        let next = pace.next(&mut body).await;
         match next.map_err(|error| Error::Unavailable { operation: "GetObject", source: error.into() })? {
             Some(chunk) if (bytes.len() + chunk.len()) as u64 > max => {
                 return Err(Error::Unfaithful("an object of the service is larger than it can be"));

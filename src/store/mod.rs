@@ -20,6 +20,7 @@ mod look;
 mod manifest;
 mod multipart;
 mod originals;
+mod pace;
 mod parts;
 mod pending;
 mod presign;
@@ -48,6 +49,7 @@ pub use stored::Stored;
 pub use uploads::{ListedUpload, UploadPage, UploadsTo};
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::SharedCredentialsProvider;
@@ -78,6 +80,8 @@ pub struct Parts {
     pub expected_owner: Option<String>,
     /// Memory of all uploads together.
     pub budget: MemoryBudget,
+    /// How long S3 may take for a small request; what takes longer by its nature gets a multiple.
+    pub patience: Duration,
 }
 
 impl Store {
@@ -93,6 +97,10 @@ impl Store {
 
     fn s3(&self) -> &Client {
         &self.inner.s3
+    }
+
+    fn pace(&self) -> pace::Pace {
+        pace::Pace::new(self.inner.patience * 2)
     }
 
     fn owner(&self) -> Option<String> {

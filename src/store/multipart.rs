@@ -8,7 +8,7 @@ use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart};
 use bytes::Bytes;
 
-use super::attempts::{LONG, Repeated, limit_for, once, within};
+use super::attempts::{Repeated, once, within};
 use super::budget::Permit;
 use super::pending::CONTENT_TYPE;
 use super::stored::{Expected, Said, TOKEN};
@@ -16,7 +16,7 @@ use super::{Error, Store, Stored};
 use crate::domain::{Sha256Digest, UploadToken};
 
 /// A part that takes longer than at this rate, in bytes a second, is sent again.
-const SLOWEST: u64 = 1024 * 1024;
+pub(super) const SLOWEST: u64 = 1024 * 1024;
 
 /// A multipart upload and the parts that S3 has of it.
 #[derive(Debug)]
@@ -134,7 +134,7 @@ impl Store {
             .set_if_none_match(whole.create_only.then(|| "*".to_owned()))
             .set_expected_bucket_owner(self.owner());
         let attempt = || async {
-            let request = request.clone().customize().config_override(once(LONG));
+            let request = request.clone().customize().config_override(once(self.long()));
             let done = request.send().await.map_err(Error::during("CompleteMultipartUpload"))?;
             Ok(Said {
                 version_id: done.version_id,
@@ -179,7 +179,7 @@ impl Multipart {
                 .set_expected_bucket_owner(store.owner())
                 .body(ByteStream::from(bytes.clone()))
                 .customize()
-                .config_override(within(limit_for(bytes.len() as u64, SLOWEST)))
+                .config_override(within(store.limit_for(bytes.len() as u64, SLOWEST)))
                 .disable_payload_signing()
                 .send()
                 .await

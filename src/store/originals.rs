@@ -83,6 +83,6 @@ impl Store {
             .send()
             .await
             .map_err(Error::during("GetObject"))?;
-        manifest::read_at_most(object.body, walk.max_bytes).await
+        manifest::read_at_most(object.body, walk.max_bytes, self.pace()).await
     }
 }

@@ -3,9 +3,9 @@
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
 
-use super::attempts::{LONG, Repeated, once};
+use super::attempts::{Repeated, once};
 use super::budget::Permit;
-use super::multipart::Multipart;
+use super::multipart::{Multipart, SLOWEST};
 use super::stored::{Expected, Said, TOKEN};
 use super::{Error, Store, Stored};
 use crate::domain::{Sha256Digest, UploadToken};
@@ -136,7 +136,7 @@ impl Store {
             let turn = self.inner.budget.turn_to_write().await?;
             // The signed checksum header binds the bytes; hashing them once more for the signature would prove no more.
             let request = self.inner.encryption.put(request).customize().disable_payload_signing();
-            let answer = request.config_override(once(LONG)).send().await;
+            let answer = request.config_override(once(self.limit_for(size, SLOWEST))).send().await;
             drop(turn);
             let put = answer.map_err(Error::during("PutObject"))?;
             Ok(Said {

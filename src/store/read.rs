@@ -1,18 +1,16 @@
 //! Reading objects, always by their S3 VersionId.
 
 use std::ops::Range;
-use std::time::Duration;
 
 use aws_lc_rs::digest::{Context, SHA256};
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::ChecksumMode;
 use futures::Stream;
 
+use super::attempts::within;
+use super::pace::Pace;
 use super::{Error, Store};
 use crate::domain::Sha256Digest;
-
-/// How long S3 may be silent in the middle of an object.
-const IDLE: Duration = Duration::from_mins(1);
 
 /// Bytes of an object, as they arrive.
 #[derive(Debug)]
@@ -21,6 +19,7 @@ pub struct Bytes {
     /// Of the whole object, when the whole object is read.
     expected: Option<Sha256Digest>,
     left: u64,
+    pace: Pace,
 }
 
 impl Store {
@@ -48,19 +47,26 @@ impl Store {
             // The SDK then checks a whole object's checksum too, where S3 has one.
             .checksum_mode(ChecksumMode::Enabled)
             .set_expected_bucket_owner(self.owner())
+            .customize()
+            .config_override(within(self.until_first_byte()))
             .send()
             .await
             .map_err(Error::during("GetObject"))?;
-        Ok(Bytes { body: object.body, expected: whole, left: range.end - range.start })
+        Ok(Bytes { body: object.body, expected: whole, left: range.end - range.start, pace: self.pace() })
     }
 }
 
 impl Bytes {
     /// All bytes of a small object.
-    pub(super) async fn collect(self) -> Result<Vec<u8>, Error> {
-        let collected = self.body.collect().await;
-        let bytes = collected.map_err(|error| Error::Unavailable { operation: "GetObject", source: error.into() })?;
-        Ok(bytes.to_vec())
+    pub(super) async fn collect(mut self) -> Result<Vec<u8>, Error> {
+        let mut all = Vec::new();
+        loop {
+            let next = self.pace.next(&mut self.body).await;
+            match next.map_err(|error| Error::Unavailable { operation: "GetObject", source: error.into() })? {
+                Some(chunk) => all.extend_from_slice(&chunk),
+                None => return Ok(all),
+            }
+        }
     }
 
     /// The bytes as a stream; it holds one chunk back until the digest is known to be right.
@@ -68,11 +74,7 @@ impl Bytes {
         let hash = Context::new(&SHA256);
         futures::stream::try_unfold((self, hash, None::<bytes::Bytes>), |(mut bytes, mut hash, held)| async move {
             loop {
-                let next = tokio::time::timeout(IDLE, bytes.body.try_next())
-                    .await
-                    .map_err(|_| std::io::Error::new(std::io::ErrorKind::TimedOut, "the object store fell silent"))?
-                    .map_err(std::io::Error::other)?;
-                match next {
+                match bytes.pace.next(&mut bytes.body).await? {
                     Some(chunk) if chunk.is_empty() => {}
                     Some(chunk) => {
                         let len = chunk.len() as u64;
@@ -113,7 +115,8 @@ mod tests {
 
     /// What a client has received when the stream ends, and whether it ended well.
     async fn received(stored: &'static [u8], expected: Option<Sha256Digest>, left: u64) -> (Vec<u8>, bool) {
-        let bytes = Bytes { body: ByteStream::from_static(stored), expected, left };
+        let pace = Pace::new(std::time::Duration::from_secs(1));
+        let bytes = Bytes { body: ByteStream::from_static(stored), expected, left, pace };
         let mut stream = Box::pin(bytes.into_stream());
         let mut all = Vec::new();
         while let Some(piece) = stream.next().await {

@@ -4,10 +4,13 @@
 
 mod aliases;
 mod bucket;
+#[cfg(feature = "failpoints")]
+mod crash;
 mod door;
 mod drafts;
 mod embedded_clients;
 mod export;
+mod hostile;
 mod house;
 mod integrity;
 mod least_privilege;

@@ -22,31 +22,11 @@ use strongroom::provision::{
 
 use super::account::Account;
 use super::{told, wanted};
+use crate::support::dice::Dice;
 
 const CASES: u64 = 150;
 const AT_ONCE: usize = 16;
 const ROOT: &str = "arn:aws:iam::000000000000:root";
-
-/// SplitMix64: the same number gives the same case on every machine.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % sides
-    }
-
-    fn coin(&mut self) -> bool {
-        self.roll(2) == 0
-    }
-
-    fn pick<T: Copy>(&mut self, of: &[T]) -> T {
-        of[usize::try_from(self.roll(of.len() as u64)).unwrap()]
-    }
-}
 
 fn any_wish(dice: &mut Dice, bucket: &str) -> Wanted {
     let lock = ObjectLock { mode: Retention::Governance, days: dice.pick(&[1, 30]) };

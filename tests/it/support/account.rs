@@ -40,6 +40,22 @@ impl Account {
         Credentials::new(pair.access_key(), pair.secret_key(), None, None, "test")
     }
 
+    /// Where S3 and KMS are.
+    pub(crate) fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// The variables that make a service its administrator.
+    pub(crate) fn environment(&self) -> Vec<(&'static str, String)> {
+        let pair = self.server.credentials();
+        vec![
+            ("AWS_ACCESS_KEY_ID", pair.access_key().to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", pair.secret_key().to_owned()),
+            ("AWS_REGION", REGION.to_owned()),
+            ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
+        ]
+    }
+
     /// Clients of one of the further identities.
     pub(crate) fn clients_of(&self, access_key: &str, secret_key: &str) -> Clients {
         clients(&self.endpoint, access_key, secret_key)

@@ -66,6 +66,12 @@ impl Guarded {
         self.child.try_wait().ok().flatten()
     }
 
+    /// The process id of its guard; the program is that process's only child.
+    #[cfg(feature = "failpoints")]
+    pub(crate) fn guard(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What it was started as.
     pub(crate) fn name(&self) -> &'static str {
         self.name

@@ -1,5 +1,9 @@
 //! A whole service: the real binary, its data directory, and a look into its bucket and its catalog from outside.
 
+mod api;
+#[cfg(feature = "failpoints")]
+mod kill;
+
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -14,6 +18,7 @@ use tempfile::TempDir;
 use super::account::administrator;
 use super::outside::{Outside, seaweedfs_with_localstack};
 use super::process::Guarded;
+pub(crate) use api::Api;
 
 /// How long a service may take to answer; a debug build on a busy machine needs a few seconds.
 const START_LIMIT: Duration = Duration::from_mins(1);
@@ -25,6 +30,8 @@ pub(crate) enum BackEnd {
     Embedded,
     /// SeaweedFS over TLS, with LocalStack as its KMS.
     SeaweedFs,
+    /// What the settings and the environment say.
+    Elsewhere,
 }
 
 /// Writes each test once for every back end.
@@ -414,6 +421,7 @@ pub(crate) async fn write_config(back_end: BackEnd, settings: &str, data: &Path)
     let storage = match back_end {
         BackEnd::Embedded => "storage = 'embedded'\nembedded_listen = '127.0.0.1:0'\n".to_owned(),
         BackEnd::SeaweedFs => outside_settings(seaweedfs_with_localstack().await, data),
+        BackEnd::Elsewhere => String::new(),
     };
     let data_dir = data.join("data").display().to_string();
     let text = format!("listen = '127.0.0.1:0'\ndata_dir = '{data_dir}'\n{storage}{settings}\n");
@@ -432,7 +440,7 @@ pub(crate) async fn spawn_command(
     environment: &Environment,
 ) -> Guarded {
     let mut all = match back_end {
-        BackEnd::Embedded => Vec::new(),
+        BackEnd::Embedded | BackEnd::Elsewhere => Vec::new(),
         BackEnd::SeaweedFs => outside_environment(seaweedfs_with_localstack().await),
     };
     // Of two values for one name the later counts.

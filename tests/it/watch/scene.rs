@@ -254,7 +254,7 @@ async fn read_on(
 /// Runs a command beside the service, with its configuration.
 pub(super) async fn strongroom(service: &Service, arguments: &[&str]) -> Output {
     let environment = match service.back_end {
-        BackEnd::Embedded => Vec::new(),
+        BackEnd::Embedded | BackEnd::Elsewhere => Vec::new(),
         BackEnd::SeaweedFs => outside_environment(seaweedfs_with_localstack().await),
     };
     let config = service.data_dir().with_file_name("strongroom.toml");

@@ -169,7 +169,9 @@ async fn exchange(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Res
     let line = (asked.operation.clone(), asked.target.clone());
     let request = Request::from_parts(head, body.map_err(io::Error::other).boxed());
     let answer = match &fault {
-        None | Some(Fault::HangUpAfter | Fault::Truncate(_) | Fault::Drip(..)) => forward(&shared, request).await?,
+        None | Some(Fault::HangUpAfter | Fault::Truncate(_) | Fault::Corrupt(_) | Fault::Drip(..)) => {
+            forward(&shared, request).await?
+        }
         Some(Fault::Answer { status, code, message, headers }) => {
             // The body is read: a client that still sends would take the end of the connection for the answer.
             drain(request.into_body()).await;
@@ -217,6 +219,7 @@ async fn exchange(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Res
             Err(io::Error::other("hung up when the server had answered"))
         }
         Some(Fault::Truncate(length)) => Ok(answer.map(|body| truncated(body, length))),
+        Some(Fault::Corrupt(place)) => Ok(answer.map(|body| corrupted(body, place))),
         Some(Fault::Drip(size, pause)) => Ok(answer.map(|body| dripping(body, size, pause))),
         _ => Ok(answer),
     }
@@ -304,6 +307,24 @@ fn truncated(body: Body, length: usize) -> Body {
         })
     });
     BodyExt::boxed(StreamBody::new(frames))
+}
+
+fn corrupted(body: Body, place: usize) -> Body {
+    let mut left = Some(place);
+    BodyExt::boxed(body.map_frame(move |frame| match (frame.into_data(), left) {
+        (Ok(data), Some(place)) if place < data.len() => {
+            left = None;
+            let mut data = data.to_vec();
+            data[place] ^= 1;
+            Frame::data(data.into())
+        }
+        (Ok(data), Some(place)) => {
+            left = Some(place - data.len());
+            Frame::data(data)
+        }
+        (Ok(data), None) => Frame::data(data),
+        (Err(trailers), _) => trailers,
+    }))
 }
 
 fn dripping(body: Body, size: usize, pause: Duration) -> Body {

@@ -30,6 +30,8 @@ pub(crate) enum Fault {
     BlackHole,
     /// The connection ends after this many bytes of the answer's body.
     Truncate(usize),
+    /// One bit of this byte of the answer's body is another one.
+    Corrupt(usize),
     /// The answer's body comes in pieces of so many bytes, with a pause before each.
     Drip(usize, Duration),
     /// The server gets it twice, and the second answer counts; bodies above 16 MiB are refused with 413.

@@ -1,0 +1,112 @@
+//! A service whose object store stands behind a proxy that spoils what it is told to.
+
+use std::time::{Duration, Instant};
+
+use reqwest::multipart::Part;
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
+
+use crate::support::account::Account;
+use crate::support::audit::audit;
+use crate::support::fault_proxy::FaultProxy;
+use crate::support::ledger::{Attempt, File, Ledger};
+use crate::support::service::{Api, BackEnd, Service, form, problem};
+
+/// Seconds that the object store may take for a small request.
+const PATIENCE: u64 = 1;
+const BUCKET: &str = "hostile";
+
+pub(super) struct Scene {
+    pub(super) proxy: FaultProxy,
+    pub(super) service: Service,
+    pub(super) ledger: Ledger,
+    account: Account,
+}
+
+/// What a client was told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// It is there.
+    Acknowledged,
+    /// It has its number, and will be there.
+    Underway,
+    /// Status and code of a refusal.
+    Refused(u16, String),
+}
+
+impl Scene {
+    pub(super) async fn new() -> Self {
+        let account = Account::new(None).await;
+        let proxy = FaultProxy::new(account.endpoint()).await;
+        let at = proxy.endpoint();
+        let settings = format!(
+            "storage = 's3'\nbucket = '{BUCKET}'\ns3_endpoint = '{at}'\nkms_endpoint = '{at}'\n\
+             watch_seconds = 86400\nstorage_timeout_seconds = {PATIENCE}"
+        );
+        let service = Service::start_in(BackEnd::Elsewhere, &settings, account.environment()).await;
+        // The first look of the watch is not what is to go wrong.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        proxy.heal();
+        Self { proxy, service, ledger: Ledger::default(), account }
+    }
+
+    pub(super) fn api(&self) -> Api {
+        self.service.way()
+    }
+
+    /// Publishes an attempt, and notes what was said of it; it must be said within this time.
+    pub(super) async fn publish(&self, attempt: &Attempt, within: Duration) -> Outcome {
+        let begun = Instant::now();
+        let answer = tokio::time::timeout(within, fields(&self.api(), attempt).timeout(within * 2).send()).await;
+        let answer = answer.unwrap_or_else(|_| panic!("no answer within {within:?}")).expect("an answer");
+        let outcome = outcome(&self.ledger, attempt, answer).await;
+        println!("  {:?} after {:?}", outcome, begun.elapsed());
+        outcome
+    }
+
+    /// A small version that nothing hinders; it also shows what waited for its turn.
+    pub(super) async fn publish_undisturbed(&self, model: &str) {
+        self.proxy.heal();
+        let attempt = self.ledger.attempt(model, &[("small.bin", 1000)]);
+        assert_eq!(self.publish(&attempt, Duration::from_secs(20)).await, Outcome::Acknowledged);
+    }
+
+    /// Starts the service again, which recovers, and asserts that it has what it must have and nothing else.
+    pub(super) async fn is_whole_after_a_restart(mut self, strays: bool) -> Self {
+        self.proxy.heal();
+        self.service = self.service.restart().await;
+        self.ledger.settle(&self.api()).await;
+        let strays = strays.then_some("models/");
+        audit(&self.account.clients.s3, BUCKET, &self.service.data_dir(), strays).await;
+        self.ledger.reads_right(&self.api()).await;
+        self
+    }
+}
+
+/// The request that publishes an attempt as a form.
+pub(super) fn fields(api: &Api, attempt: &Attempt) -> RequestBuilder {
+    let part = |form: reqwest::multipart::Form, file: &File| form.part(file.path.clone(), Part::bytes(file.bytes()));
+    let body = attempt.files.iter().fold(form(), part);
+    api.request(Method::POST, &format!("/v1/models/{}/versions", attempt.model)).multipart(body)
+}
+
+/// What an answer says, noted in the ledger; a refusal has the form that it should have.
+pub(super) async fn outcome(ledger: &Ledger, attempt: &Attempt, answer: Response) -> Outcome {
+    let number = answer.headers().get("location").map(|location| {
+        let location = location.to_str().unwrap();
+        location.rsplit('/').next().unwrap().parse().unwrap()
+    });
+    match answer.status() {
+        StatusCode::CREATED => {
+            ledger.acknowledged(attempt, number.unwrap());
+            Outcome::Acknowledged
+        }
+        StatusCode::ACCEPTED => Outcome::Underway,
+        _ => {
+            ledger.refused(attempt);
+            let retry_after = answer.headers().contains_key("retry-after");
+            let (status, body) = problem(answer).await;
+            assert_eq!(retry_after, status == StatusCode::SERVICE_UNAVAILABLE, "{body}");
+            Outcome::Refused(status.as_u16(), body["code"].as_str().unwrap().to_owned())
+        }
+    }
+}
