@@ -314,10 +314,11 @@ async fn copy_whose_answer_was_lost_is_not_made_twice() {
     let stage = Stage::new().await;
     stage.s3.reply("CopyObject", [Reply::HangUp]);
     stage.s3.reply("ListObjectVersions", [versions(&["v2", "v1"])]);
-    stage.s3.reply("HeadObject", [stage.head(7), stage.head(7), stage.head(7)]);
+    // A checksum in it may be the source's, carried over.
+    let head = || stage.head(7).header("x-amz-checksum-sha256", Sha256Digest::of(b"whole").to_base64());
+    stage.s3.reply("HeadObject", [head(), head(), head()]);
     stage.s3.reply("DeleteObject", [Reply::empty(204)]);
     let copied = stage.copy(7).await.unwrap();
-    // Nothing says what S3 computed of it.
     assert_eq!((copied.stored.version_id.as_str(), copied.verified), ("v2", false));
     assert_eq!(stage.s3.received("CopyObject").len(), 1);
     assert!(stage.s3.received("DeleteObject")[0].asked.target.contains("versionId=v1"));
