@@ -109,15 +109,15 @@ mod tests {
     struct Random(u64);
 
     impl Random {
-        fn below(&mut self, bound: u64) -> u64 {
+        fn below(&mut self, bound: u32) -> u32 {
             self.0 ^= self.0 << 13;
             self.0 ^= self.0 >> 7;
             self.0 ^= self.0 << 17;
-            self.0 % bound
+            u32::try_from(self.0 % u64::from(bound)).unwrap()
         }
 
         fn rules(&mut self) -> Retention {
-            let mut some = |bound| (self.below(3) > 0).then(|| 1 + self.below(bound) as u32);
+            let mut some = |bound| (self.below(3) > 0).then(|| 1 + self.below(bound));
             Retention { keep_last: some(12), keep_days: some(40) }
         }
 
@@ -126,8 +126,8 @@ mod tests {
             let versions = self.below(30);
             (0..versions)
                 .map(|higher| Standing {
-                    higher,
-                    published_at: Timestamp::from_millis(NOW.millis() - self.below(50 * 86_400_000) as i64),
+                    higher: u64::from(higher),
+                    published_at: NOW.minus(DAY * self.below(50) + Duration::from_secs(self.below(86_400).into())),
                     aliased: self.below(6) == 0,
                     held: self.below(9) == 0,
                 })
@@ -198,7 +198,7 @@ mod tests {
         let mut random = Random(11);
         for _ in 0..2_000 {
             let (rules, model) = (random.rules(), random.model());
-            let later = NOW.plus(DAY * random.below(60) as u32);
+            let later = NOW.plus(DAY * random.below(60));
             let (before, after) = (kept(rules, &model, NOW), kept(rules, &model, later));
             assert!(after.iter().zip(&before).all(|(after, before)| !after || *before));
         }

@@ -25,14 +25,12 @@ impl Registry {
     /// # Errors
     /// [`Error::ModelNotFound`], [`Error::ModelDeleted`], and of the catalog.
     pub async fn model(&self, _caller: &Caller, model: &ModelRef) -> Result<ModelRow, Error> {
-        match self.catalog().model(model).await? {
-            Some(row) => Ok(row),
-            None => {
-                self.refuse_absent(model).await?;
-                // Restored between the two questions.
-                self.catalog().model(model).await?.ok_or_else(|| Error::ModelNotFound(model.clone()))
-            }
+        if let Some(row) = self.catalog().model(model).await? {
+            return Ok(row);
         }
+        self.refuse_absent(model).await?;
+        // Restored between the two questions.
+        self.catalog().model(model).await?.ok_or_else(|| Error::ModelNotFound(model.clone()))
     }
 
     /// Changes the description of a model.

@@ -124,15 +124,11 @@ impl Run<'_> {
             let Pin { key, version_id } = pin;
             let draft = draft_of(&key).to_owned();
             // Whose draft is over is asked before what rows name: both change in one transaction.
-            let busy = match busy.get(&draft) {
-                Some(busy) => *busy,
-                None => {
-                    let now = self.catalog.needs_version(bucket, &draft, "", "").await?;
-                    busy.insert(draft.clone(), now);
-                    now
-                }
-            };
-            if busy {
+            if !busy.contains_key(&draft) {
+                let now = self.catalog.needs_version(bucket, &draft, "", "").await?;
+                busy.insert(draft.clone(), now);
+            }
+            if busy[&draft] {
                 continue;
             }
             if self.catalog.needs_version(bucket, &draft, &key, &version_id).await? {

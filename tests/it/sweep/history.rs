@@ -17,11 +17,11 @@ const MODELS: [&str; 3] = ["a/b", "a/c", "z/m"];
 struct Random(u64);
 
 impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
+    fn below(&mut self, bound: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
-        self.0 % bound
+        usize::try_from(self.0 % bound as u64).unwrap()
     }
 }
 
@@ -49,7 +49,7 @@ impl History {
 
     /// One step; sweeps and publishing are often under way at the same time.
     async fn step(&mut self) {
-        match self.random.below(12) {
+        match self.random.below(13) {
             0..=2 => self.publish_beside_a_sweep().await,
             3 => self.on_a_version(Method::DELETE, "").await,
             4 => self.on_a_version(Method::POST, "/restore").await,
@@ -59,6 +59,7 @@ impl History {
             8 => self.on_a_model().await,
             9 => self.scene.rows.flush().await,
             10 => self.draft().await,
+            11 => self.killed_sweep().await,
             _ => self.sweep().await,
         }
     }
@@ -68,7 +69,7 @@ impl History {
         let uploads: Vec<_> = (0..count)
             .map(|_| {
                 self.made += 1;
-                let model = MODELS[self.random.below(3) as usize];
+                let model = MODELS[self.random.below(3)];
                 // Now and then more than one part, so that a multipart upload is under way.
                 let len = if self.random.below(6) == 0 { 9 << 20 } else { 1000 };
                 (model, bytes(self.made, len))
@@ -102,8 +103,8 @@ impl History {
     }
 
     fn some_version(&mut self) -> Option<(String, i64)> {
-        let count = self.published.len() as u64;
-        (count > 0).then(|| self.published.keys().nth(self.random.below(count) as usize).unwrap().clone())
+        let count = self.published.len();
+        (count > 0).then(|| self.published.keys().nth(self.random.below(count)).unwrap().clone())
     }
 
     async fn on_a_version(&mut self, method: Method, end: &str) {
@@ -113,7 +114,7 @@ impl History {
     }
 
     async fn on_a_model(&mut self) {
-        let model = MODELS[self.random.below(3) as usize];
+        let model = MODELS[self.random.below(3)];
         let (method, end) = if self.random.below(3) == 0 { (Method::DELETE, "") } else { (Method::POST, "/restore") };
         let status = self.scene.call(method, &format!("/v1/models/{model}{end}")).await;
         assert!([200, 404, 409, 410].contains(&status), "{status}");
@@ -148,7 +149,7 @@ impl History {
         let some = if listed.is_empty() {
             "models/a/b/01ARZ3NDEKTSV4RRFFQ69G5FAV/x".to_owned()
         } else {
-            listed[self.random.below(listed.len() as u64) as usize].0.clone()
+            listed[self.random.below(listed.len())].0.clone()
         };
         match self.random.below(4) {
             0 => _ = self.scene.put(&some).await,
@@ -196,6 +197,21 @@ impl History {
     async fn sweep(&self) {
         let output = command(&self.scene.service, NOW, &["--force"]).await;
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    }
+
+    /// A sweep that dies at any moment; whoever comes next waits for its lease, or takes it away as this does.
+    async fn killed_sweep(&mut self) {
+        let mut sweep = tokio::process::Command::new(env!("CARGO_BIN_EXE_strongroom"))
+            .args(["sweep", "--force", "--config"])
+            .arg(self.scene.service.data_dir().with_file_name("strongroom.toml"))
+            .env_clear()
+            .envs(NOW.iter().copied())
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        tokio::time::sleep(std::time::Duration::from_millis(self.random.below(400) as u64)).await;
+        sweep.kill().await.unwrap();
+        self.scene.rows.execute("delete from leases where name = 'sweep'").await;
     }
 
     /// Everything that a row names is there.
