@@ -93,9 +93,10 @@ async fn working_set(dice: &mut Dice, kills: u64) -> String {
         tell.send_replace(Some(service.way()));
         tokio::time::sleep(Duration::from_millis(dice.roll(LIFE))).await;
         assert!(clients.try_join_next().is_none(), "a client has seen what may not be");
+        // Nobody begins anything more; what is under way is cut off.
+        tell.send_replace(None);
         service.kill();
         killed += 1;
-        tell.send_replace(None);
         drop(tokio::time::timeout(NOTICED, acting.write()).await.expect("clients notice that the service is gone"));
         while killed < kills && dice.roll(5) == 0 {
             service = service.killed_in_start_after(Duration::from_millis(dice.roll(600))).await;

@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use reqwest::multipart::Part;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 
-use crate::support::account::Account;
+use strongroom::provision::{self, Mode, Wanted};
+
+use crate::support::account::{Account, REGION};
 use crate::support::audit::audit;
 use crate::support::fault_proxy::FaultProxy;
 use crate::support::ledger::{Attempt, File, Ledger};
@@ -36,15 +38,16 @@ pub(super) enum Outcome {
 impl Scene {
     pub(super) async fn new() -> Self {
         let account = Account::new(None).await;
+        // The service cannot do it: it would not make a bucket behind an endpoint without TLS, as this proxy is.
+        let wanted = Wanted::new(BUCKET, REGION, provision::BackEnd::Embedded);
+        provision::provision(&account.clients, &wanted, Mode::Create).await.unwrap();
         let proxy = FaultProxy::new(account.endpoint()).await;
         let at = proxy.endpoint();
         let settings = format!(
             "storage = 's3'\nbucket = '{BUCKET}'\ns3_endpoint = '{at}'\nkms_endpoint = '{at}'\n\
-             watch_seconds = 86400\nstorage_timeout_seconds = {PATIENCE}"
+             provision = 'off'\nstorage_timeout_seconds = {PATIENCE}"
         );
         let service = Service::start_in(BackEnd::Elsewhere, &settings, account.environment()).await;
-        // The first look of the watch is not what is to go wrong.
-        tokio::time::sleep(Duration::from_secs(1)).await;
         proxy.heal();
         Self { proxy, service, ledger: Ledger::default(), account }
     }

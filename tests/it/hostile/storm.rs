@@ -100,7 +100,7 @@ async fn storm_changes_loses_and_leaves_nothing() {
         println!("storm {seed}: {acknowledged} of {} acknowledged, {} faults", outcomes.len(), scene.proxy.faults());
         assert!(scene.proxy.faults() > 20 && acknowledged * 2 > outcomes.len(), "{outcomes:?}");
         let strange = count(&|outcome| matches!(outcome, Outcome::Refused(status, _) if *status != 503));
-        assert_eq!(strange, 0, "{outcomes:?}");
+        assert_eq!(strange, 0, "{outcomes:?}\n{}", scene.service.log());
         scene.proxy.heal();
     }
     let after = peak(&scene);
