@@ -18,6 +18,14 @@ pub const POINTS: &[&str] = &[
     "publish:after_number",
     "publish:after_manifest",
     "publish:after_visible",
+    // A file of a draft, straight to S3 or through the service, and one that is not needed any more.
+    "upload:after_rows",
+    "upload:after_create",
+    "upload:after_complete",
+    "put:after_row",
+    "put:after_commit",
+    "removal:after_bytes",
+    "end_draft:after_rows",
     // A refused request, and what recovery removes.
     "discard:before_removal",
     "discard:after_removal",

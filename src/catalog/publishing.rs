@@ -6,10 +6,10 @@ use super::drafts::{DraftRow, refuse_deleted};
 use super::error::stored;
 use super::idempotency::answer_key;
 use super::objects::{NewObject, insert_object, model_row};
-use super::{Catalog, Error, Refusal};
+use super::{Catalog, Error, Refusal, showing};
 use crate::domain::{
-    DraftId, FileEntry, Integrity, Manifest, ManifestObject, Metadata, ModelRef, ObjectKey, Sha256Digest, Timestamp,
-    VersionNumber,
+    AliasChange, DraftId, FileEntry, Integrity, Manifest, ManifestObject, Metadata, ModelRef, ObjectKey, Sha256Digest,
+    Timestamp, VersionNumber,
 };
 
 /// What the draft of one request becomes.
@@ -25,6 +25,8 @@ pub struct NewVersion {
     pub metadata: Metadata,
     /// Of all that was asked, for a request that is sent again with the same key.
     pub fingerprint: Sha256Digest,
+    /// Aliases that are to name the version when it becomes visible.
+    pub aliases: Vec<AliasChange>,
     /// Most bytes of the namespace.
     pub max_bytes: u64,
 }
@@ -40,6 +42,8 @@ pub struct DraftToPublish {
     pub by: String,
     /// What is said of the version.
     pub metadata: Metadata,
+    /// Aliases that are to name the version when it becomes visible.
+    pub aliases: Vec<AliasChange>,
 }
 
 /// A version that has its number and is not visible yet.
@@ -60,6 +64,7 @@ struct Row<'a> {
     metadata: &'a Metadata,
     by: &'a str,
     plain_prefix: bool,
+    aliases: &'a [AliasChange],
 }
 
 impl Catalog {
@@ -77,7 +82,8 @@ impl Catalog {
         refuse_deleted(&mut tx, &draft.model).await?;
         let model = model_row(&mut tx, &draft.model).await.map_err(fail())?;
         let (digest, metadata) = (new.digest, &new.metadata);
-        let row = Row { prefix: draft.prefix, digest, metadata, by: &draft.created_by, plain_prefix: true };
+        let by = &draft.created_by;
+        let row = Row { prefix: draft.prefix, digest, metadata, by, plain_prefix: true, aliases: &new.aliases };
         let version = number_version(&mut tx, model, &draft.model, &row, now).await?;
         for file in &new.files {
             let object = insert_object(&mut tx, model, draft.vault, file, new.max_bytes, now).await.map_err(fail())?;
@@ -130,6 +136,7 @@ impl Catalog {
             metadata: &new.metadata,
             by: &new.by,
             plain_prefix: has_plain_prefix(&mut tx, draft).await.map_err(fail())?,
+            aliases: &new.aliases,
         };
         let version = number_version(&mut tx, model, &draft.model, &row, now).await?;
         sqlx::query(
@@ -267,40 +274,6 @@ impl Catalog {
         rows.iter().map(object).collect()
     }
 
-    /// Records that the manifest is written, and shows every version of the model whose turn has come.
-    ///
-    /// Versions become visible in the order of their numbers: this one stays `described` while a lower one is
-    /// `publishing`. True when this one is visible now.
-    ///
-    /// # Errors
-    /// [`Error`] of the database.
-    pub async fn finish_publish(&self, version: &Unfinished) -> Result<bool, Error> {
-        let fail = || Error::during("publish a version");
-        let mut tx = self.write.begin_with("begin immediate").await.map_err(fail())?;
-        sqlx::query("update versions set state = 'described' where id = $1 and state = 'publishing'")
-            .bind(version.id)
-            .execute(&mut *tx)
-            .await
-            .map_err(fail())?;
-        sqlx::query(
-            "update versions set state = 'published' where model_id = $1 and state = 'described' and not exists \
-             (select 1 from versions lower where lower.model_id = $1 and lower.state = 'publishing' \
-             and lower.number < versions.number)",
-        )
-        .bind(version.model_id)
-        .execute(&mut *tx)
-        .await
-        .map_err(fail())?;
-        let state: String = sqlx::query("select state from versions where id = $1")
-            .bind(version.id)
-            .fetch_one(&mut *tx)
-            .await
-            .and_then(|row| row.try_get("state"))
-            .map_err(fail())?;
-        tx.commit().await.map_err(fail())?;
-        Ok(state != "publishing" && state != "described")
-    }
-
     /// Up to `limit` versions that are not visible yet, of one model or of all, lowest number first.
     ///
     /// # Errors
@@ -339,6 +312,7 @@ async fn number_version(
     now: i64,
 ) -> Result<Unfinished, Error> {
     let fail = || Error::during("give a version its number");
+    showing::refuse_moved(&mut *tx, model_id, version.aliases).await?;
     let number: i64 = sqlx::query(
         "update models set last_number = last_number + 1, purged_at = null, deleted_at = null \
          where id = $1 returning last_number",
@@ -362,8 +336,8 @@ async fn number_version(
     .map_err(fail())?;
     let row = sqlx::query(
         "insert into versions (model_id, number, state, draft_id, digest, file_count, total_size, declared_files, \
-         metadata, created_at, created_by, plain_prefix) \
-         values ($1, $2, 'publishing', $3, $4, 0, 0, 0, $5, $6, $7, $8) returning id, model_id, number",
+         metadata, created_at, created_by, plain_prefix, wanted_aliases) \
+         values ($1, $2, 'publishing', $3, $4, 0, 0, 0, $5, $6, $7, $8, $9) returning id, model_id, number",
     )
     .bind(model_id)
     .bind(number)
@@ -373,6 +347,7 @@ async fn number_version(
     .bind(now)
     .bind(version.by)
     .bind(i64::from(version.plain_prefix && spelled == 1))
+    .bind(showing::wanted(version.aliases))
     .fetch_one(tx)
     .await
     .map_err(fail())?;

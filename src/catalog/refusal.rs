@@ -1,6 +1,6 @@
 //! What the rows do not allow, in the words of who asked.
 
-use crate::domain::{DraftId, FilePath, ModelRef, PathConflict, UploadId, VersionNumber};
+use crate::domain::{Alias, DraftId, FilePath, ModelRef, PathConflict, UploadId, VersionNumber};
 
 /// Why a change was not made; nothing was changed then.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -66,6 +66,14 @@ pub enum Refusal {
     /// Somebody changed the draft in the same moment.
     #[error("the draft is being changed: publish it when its files are there")]
     DraftChanging,
+    /// An alias is not where the caller believed it to be.
+    #[error("the alias `{alias}` is not where it was expected to be")]
+    AliasChanged {
+        /// The alias.
+        alias: Alias,
+        /// Where it is now.
+        now: Option<VersionNumber>,
+    },
     /// The key was used for something else.
     #[error("this Idempotency-Key was used for another request: choose a new one")]
     KeyReused,

@@ -147,6 +147,7 @@ impl From<Error> for ApiError {
             Error::VersionQuarantined { .. } => Self::new(StatusCode::CONFLICT, "version_quarantined", detail),
             Error::AliasNotFound { .. } => Self::new(StatusCode::NOT_FOUND, "alias_not_found", detail),
             Error::AliasChanged { .. } => Self::new(StatusCode::PRECONDITION_FAILED, "alias_changed", detail),
+            Error::AliasConflict { .. } => Self::new(StatusCode::CONFLICT, "alias_conflict", detail),
             Error::TooManyAliases { .. } => Self::new(StatusCode::CONFLICT, "too_many_aliases", detail),
             Error::Reason(_) => Self::new(StatusCode::BAD_REQUEST, "invalid_reason", detail),
             Error::ModelTrashed { .. } => Self::new(StatusCode::CONFLICT, "model_deleted", detail),
@@ -204,6 +205,7 @@ fn from_refusal(refusal: &Refusal, detail: String) -> ApiError {
         Refusal::Unverified { .. } => (StatusCode::CONFLICT, "verification_pending"),
         Refusal::WrongFile(_) => (StatusCode::CONFLICT, "digest_mismatch"),
         Refusal::DraftChanging => (StatusCode::CONFLICT, "draft_changing"),
+        Refusal::AliasChanged { .. } => (StatusCode::PRECONDITION_FAILED, "alias_changed"),
         Refusal::KeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused"),
         Refusal::KeyInUse => (StatusCode::CONFLICT, "idempotency_key_in_use"),
     };

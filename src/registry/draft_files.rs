@@ -7,6 +7,7 @@ use super::{Error, IncomingStream, Registry, StoreError};
 use crate::access::Caller;
 use crate::catalog::{DraftRow, FileRow, NewObject, UploadKind, UploadRow};
 use crate::domain::{DraftId, FilePath, Integrity, ObjectKey, Sha256Digest, Timestamp, UploadId, UploadToken};
+use crate::failpoint;
 
 impl Registry {
     /// Takes one file into a draft, in the place of one with the same path.
@@ -39,6 +40,7 @@ impl Registry {
         // Live before the row is there, so that recovery never sees it alone.
         let live = self.live_uploads.begin(upload.id);
         self.catalog().begin_uploads(&draft, std::slice::from_ref(&upload), self.room()).await?;
+        failpoint::reached("put:after_row").await;
         let outcome = self.stored(&draft, &upload, body).await;
         if outcome.is_err() {
             let registry = self.clone();
@@ -62,6 +64,7 @@ impl Registry {
         }
         let Some(taken) = take_in.taken.pop() else { return Err(Error::NoFiles) };
         let stored = taken.pending.commit_over().await?;
+        failpoint::reached("put:after_commit").await;
         let object = NewObject {
             path: taken.path,
             s3_key: stored.key,

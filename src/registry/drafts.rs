@@ -7,6 +7,7 @@ use crate::catalog::{DraftRow, FileRow, Page, Refusal, Room, UploadRow};
 use crate::domain::{
     DraftId, FilePath, Metadata, ModelRef, ObjectKey, Sha256Digest, Timestamp, VersionNumber, VersionRef,
 };
+use crate::failpoint;
 use crate::store::ListedPart;
 
 /// Uploads whose parts are asked of S3 at the same time, when a draft is shown.
@@ -180,6 +181,7 @@ impl Registry {
     /// Ends a client's draft: its rows first, so that nothing can be added any more, then its bytes.
     pub(super) async fn end_draft(&self, draft: &DraftRow) -> Result<(), Error> {
         self.catalog().forget_draft(draft.id).await?;
+        failpoint::reached("end_draft:after_rows").await;
         let prefix = ObjectKey::DraftPrefix { model: &draft.model, draft: &draft.prefix }.to_string();
         // Nobody writes below the prefix of a draft that is gone; objects that versions share have other prefixes,
         // but those that a kept draft published from have not, so rows decide.

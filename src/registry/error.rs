@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::catalog::{Objection, Refusal};
+use crate::catalog::{LostAlias, Objection, Refusal};
 use crate::domain::{
     Alias, FilePath, InvalidMetadata, InvalidPartSize, InvalidReason, InvalidRetention, ModelRef, Namespace,
     PathConflict, Sha256Digest, Timestamp, VersionNumber, VersionRef,
@@ -70,6 +70,18 @@ pub enum Error {
         alias: Alias,
         /// Where it is now.
         now: Option<VersionNumber>,
+    },
+    /// The version is published, and an alias that it was to have moved meanwhile.
+    #[error(
+        "version {number} is published, but the alias `{}` {}: somebody moved it meanwhile; move it again if it is to \
+         name this version",
+        lost.alias, now_text(lost.now)
+    )]
+    AliasConflict {
+        /// The version.
+        number: VersionNumber,
+        /// The alias.
+        lost: LostAlias,
     },
     /// The model has as many aliases as it may have.
     #[error("a model has at most {max} aliases: remove one first")]
@@ -267,6 +279,7 @@ impl From<store::Error> for Error {
 impl From<catalog::Error> for Error {
     fn from(error: catalog::Error) -> Self {
         match error {
+            catalog::Error::Refused(Refusal::AliasChanged { alias, now }) => Self::AliasChanged { alias, now },
             catalog::Error::Refused(refusal) => Self::Refused(refusal),
             catalog::Error::ModelTrashed { model, until } => Self::ModelTrashed { model, until },
             error => Self::Catalog(error),

@@ -48,7 +48,8 @@ pub use inspection::{BucketFinding, FindingKind, InspectionOptions, InspectionPr
 pub use journal::JournalLag;
 pub use overrides::{overrides_in_force, record_override, refresh_overrides};
 pub use posture::Readiness;
-pub use publish::Published;
+pub use publish::{PublishWish, Published};
+pub use publish_draft::DraftPublication;
 pub use rebuild::{Loss, LossKind, RebuildError, Rebuilt, rebuild};
 pub use recover::Recovered;
 pub use replay::IdempotencyKey;

@@ -11,7 +11,7 @@ use super::take_in::{Destination, TakeIn, Taken};
 use super::{Error, IdempotencyKey, IncomingStream, Registry};
 use crate::access::Caller;
 use crate::catalog::{Deletion, DraftRow, ModelStanding, NewObject, NewVersion, Once, Unfinished, VersionRow};
-use crate::domain::{DraftId, FileEntry, Integrity, ModelRef, ObjectKey, VersionNumber, version_digest};
+use crate::domain::{AliasChange, DraftId, FileEntry, Integrity, ModelRef, ObjectKey, VersionNumber, version_digest};
 use crate::failpoint;
 
 /// Files of one request that are committed at the same time.
@@ -22,6 +22,15 @@ const MANIFEST_TRIES: u32 = 4;
 
 /// How long a client waits for its version to become visible before it is told to come back.
 const VISIBLE_WAIT: Duration = Duration::from_secs(10);
+
+/// What a publication is to come with.
+#[derive(Debug, Default)]
+pub struct PublishWish {
+    /// The key of a request that may be sent again.
+    pub key: Option<IdempotencyKey>,
+    /// Aliases that are to name the version as soon as it is visible; where they are to go is not stated.
+    pub aliases: Vec<AliasChange>,
+}
 
 /// What became of a publication.
 #[derive(Debug)]
@@ -50,7 +59,7 @@ impl Registry {
         &self,
         caller: &Caller,
         model: ModelRef,
-        key: Option<IdempotencyKey>,
+        wish: PublishWish,
         body: IncomingStream,
     ) -> Result<Published, Error> {
         self.posture_state().check().map_err(Error::WritesRefused)?;
@@ -60,12 +69,13 @@ impl Registry {
         }
         // Before a byte of the body is asked for.
         let turn = self.turn().await?;
-        let once = key.map(|key| key.of(caller, "publish", &model));
+        let once = wish.key.map(|key| key.of(caller, "publish", &model));
+        let aliases = wish.aliases;
         let draft = DraftRow::new(model, self.inner.vault, &caller.principal);
         let registry = self.clone();
         let task = self.tasks.spawn(async move {
             let _turn = turn;
-            registry.publish_draft(draft, once, body).await
+            registry.publish_draft(draft, once, aliases, body).await
         });
         task.await.unwrap_or(Err(Error::Interrupted))
     }
@@ -74,13 +84,14 @@ impl Registry {
         &self,
         mut draft: DraftRow,
         once: Option<Once>,
+        aliases: Vec<AliasChange>,
         body: IncomingStream,
     ) -> Result<Published, Error> {
         // Live before the row is there, so that recovery never sees it alone.
         let live = self.live.begin(draft.id);
         failpoint::reached("publish:before_draft").await;
         if let Some(first) = self.catalog().begin_draft(&mut draft, once.as_ref()).await? {
-            return self.replay(&draft.model, &first, "", body).await;
+            return self.replay(&draft.model, &first, &told(&aliases), body).await;
         }
         failpoint::reached("publish:after_draft").await;
         let mut take_in = TakeIn::default();
@@ -110,7 +121,8 @@ impl Registry {
             draft: draft.clone(),
             digest,
             files,
-            fingerprint: fingerprint(digest, &metadata, ""),
+            fingerprint: fingerprint(digest, &metadata, &told(&aliases)),
+            aliases,
             metadata,
             max_bytes: self.limits().namespace_bytes,
         };
@@ -159,13 +171,17 @@ impl Registry {
 
     /// From a number to a visible version; what fails here is finished by the recovery loop.
     pub(super) async fn finish(&self, model: &ModelRef, version: &Unfinished) -> Result<Published, Error> {
-        let (registry, number, version) = (self.clone(), version.number, version.clone());
+        let (registry, number, version_id, version) = (self.clone(), version.number, version.id, version.clone());
         let finishing = self.tasks.spawn(async move { registry.keep_rolling(&version).await });
         let is_visible = matches!(tokio::time::timeout(VISIBLE_WAIT, finishing).await, Ok(Ok(true)));
         if !is_visible {
             return Ok(Published::Underway(number));
         }
         failpoint::reached("publish:after_visible").await;
+        self.journal_due();
+        if let Some(lost) = self.catalog().lost_alias(version_id).await? {
+            return Err(Error::AliasConflict { number, lost });
+        }
         // The version is there: that it cannot be read at this moment is no failure of the publication.
         let row = self.catalog().version_by_number(model, number).await.ok().flatten();
         Ok(row.map_or(Published::Underway(number), |row| Published::Visible(Box::new(row))))
@@ -237,4 +253,9 @@ impl Registry {
         failpoint::reached("discard:after_row").await;
         Ok(())
     }
+}
+
+/// Aliases as part of what a request asked for.
+fn told(aliases: &[AliasChange]) -> String {
+    if aliases.is_empty() { String::new() } else { serde_json::json!(aliases).to_string() }
 }

@@ -6,7 +6,7 @@ use super::drafts::DraftState;
 use super::{Error, Published, Registry};
 use crate::access::Caller;
 use crate::catalog::{DraftRow, DraftToPublish, Refusal, Unfinished};
-use crate::domain::{DraftId, FileEntry, FilePath, Metadata, ModelRef, version_digest};
+use crate::domain::{AliasChange, DraftId, FileEntry, FilePath, Metadata, ModelRef, version_digest};
 
 /// How often a publication begins anew because somebody changed the draft meanwhile.
 const TRIES: usize = 5;
@@ -27,10 +27,18 @@ enum Frozen {
     Unverified(u64),
 }
 
+/// What the publication of a draft is to come with.
+#[derive(Debug, Clone, Default)]
+pub struct DraftPublication {
+    /// What is said of the version, instead of what the draft says.
+    pub metadata: Option<Metadata>,
+    /// Aliases that are to name the version as soon as it is visible; where they are to go is not stated.
+    pub aliases: Vec<AliasChange>,
+}
+
 impl Registry {
     /// Freezes a draft into the model's next version; repeating it is harmless.
     ///
-    /// `metadata` is said of the version instead of what the draft says.
     /// The work goes on in a task of its own when the caller goes away.
     ///
     /// # Errors
@@ -39,7 +47,7 @@ impl Registry {
         &self,
         caller: &Caller,
         id: DraftId,
-        metadata: Option<Metadata>,
+        wish: DraftPublication,
     ) -> Result<(ModelRef, Published), Error> {
         let draft = match self.draft(caller, id).await? {
             DraftState::Open(draft) => *draft,
@@ -53,7 +61,7 @@ impl Registry {
         }
         self.posture_state().check().map_err(Error::WritesRefused)?;
         let (registry, by) = (self.clone(), caller.principal.clone());
-        let task = self.tasks.spawn(async move { registry.freeze_and_finish(draft, by, metadata).await });
+        let task = self.tasks.spawn(async move { registry.freeze_and_finish(draft, by, wish).await });
         task.await.unwrap_or(Err(Error::Interrupted))
     }
 
@@ -61,10 +69,10 @@ impl Registry {
         &self,
         draft: DraftRow,
         by: String,
-        metadata: Option<Metadata>,
+        wish: DraftPublication,
     ) -> Result<(ModelRef, Published), Error> {
         let (id, model) = (draft.id, draft.model.clone());
-        match self.freeze_once_verified(draft, by, metadata).await {
+        match self.freeze_once_verified(draft, by, wish).await {
             Ok(Frozen::Version(version)) => {
                 let published = self.finish(&model, &version).await?;
                 // What clients declared is read soon.
@@ -79,15 +87,10 @@ impl Registry {
     }
 
     /// Freezes a draft; where files must be verified first they are read now, and waited for a little.
-    async fn freeze_once_verified(
-        &self,
-        draft: DraftRow,
-        by: String,
-        metadata: Option<Metadata>,
-    ) -> Result<Frozen, Error> {
+    async fn freeze_once_verified(&self, draft: DraftRow, by: String, wish: DraftPublication) -> Result<Frozen, Error> {
         let deadline = Instant::now() + VERIFYING;
         loop {
-            let unverified = match self.freeze(draft.clone(), by.clone(), metadata.clone()).await {
+            let unverified = match self.freeze(draft.clone(), by.clone(), &wish).await {
                 Ok(version) => return Ok(Frozen::Version(version)),
                 Err(Error::Refused(Refusal::Unverified { count })) => count,
                 Err(error) => return Err(error),
@@ -101,11 +104,17 @@ impl Registry {
         }
     }
 
-    async fn freeze(&self, mut draft: DraftRow, by: String, metadata: Option<Metadata>) -> Result<Unfinished, Error> {
+    async fn freeze(&self, mut draft: DraftRow, by: String, wish: &DraftPublication) -> Result<Unfinished, Error> {
         for _ in 1..TRIES {
             let digest = version_digest(&self.entries(draft.id).await?);
-            let metadata = metadata.clone().unwrap_or_else(|| draft.metadata.clone());
-            let new = DraftToPublish { draft: draft.clone(), digest, by: by.clone(), metadata };
+            let metadata = wish.metadata.clone().unwrap_or_else(|| draft.metadata.clone());
+            let new = DraftToPublish {
+                draft: draft.clone(),
+                digest,
+                by: by.clone(),
+                metadata,
+                aliases: wish.aliases.clone(),
+            };
             match self.catalog().begin_publish_draft(&new).await.map_err(Error::from) {
                 // The files may have been read while they changed; the revision tells.
                 Err(Error::Refused(Refusal::DraftChanging)) => draft = self.catalog().client_draft(draft.id).await?,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{Error, Registry};
 use crate::catalog::ObjectPlace;
+use crate::failpoint;
 
 /// How long a client waits for what it brought to be removed before it gets its error; the removal goes on.
 const REMOVAL_WAIT: Duration = Duration::from_secs(10);
@@ -21,6 +22,7 @@ impl Registry {
         let Some(place) = condemned else { return };
         let removed = async {
             self.store().remove_version(&place.s3_key, &place.s3_version_id).await?;
+            failpoint::reached("removal:after_bytes").await;
             self.catalog().forget_object(place.id).await?;
             Ok::<_, Error>(())
         };

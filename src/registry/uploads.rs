@@ -8,6 +8,7 @@ use super::{Error, Registry, StoreError};
 use crate::access::Caller;
 use crate::catalog::{DraftRow, Elsewhere, FileRow, NewObject, Refusal, UploadKind, UploadRow};
 use crate::domain::{DraftId, FilePath, Integrity, PartPlan, PathSet, Sha256Digest, UploadId};
+use crate::failpoint;
 use crate::store::{CopySource, ListedPart, PartToSign, PresignedParts, Seat, UploadToComplete};
 
 /// An unfinished upload ends before the bucket's lifecycle rule would abort it, which is after 7 days.
@@ -97,6 +98,7 @@ impl Registry {
         let rows: Vec<UploadRow> = new.iter().map(|(_, upload)| upload.clone()).collect();
         if !rows.is_empty() {
             self.catalog().begin_uploads(&draft, &rows, self.room()).await?;
+            failpoint::reached("upload:after_rows").await;
         }
         for (at, upload) in new {
             outcomes[at] = Some(Declared::Upload { upload, plan: planned[at].1 });
@@ -227,6 +229,7 @@ impl Registry {
                 create_only: false,
             })
             .await?;
+        failpoint::reached("upload:after_complete").await;
         // One part is the whole file: S3 has proven its digest.
         let integrity = match (&parts[..], plan.part_count) {
             ([only], 1) if only.sha256 == sha256 => Integrity::Verified,
@@ -376,6 +379,7 @@ impl Registry {
 
     async fn begin_at_s3(&self, mut upload: UploadRow) -> Result<UploadRow, Error> {
         let id = self.store().begin_upload(&upload.s3_key, &upload.token).await?;
+        failpoint::reached("upload:after_create").await;
         if self.catalog().upload_begun(upload.id, &id).await? {
             upload.s3_upload_id = Some(id);
             return Ok(upload);

@@ -30,8 +30,19 @@ pub(crate) struct AliasRequest {
 }
 
 /// A field that was stated, be it null; one that is left out is the default.
-fn stated<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
+pub(super) fn stated<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
+}
+
+/// What a stated version, a null and nothing expect.
+pub(super) fn expected(stated: Option<Option<VersionNumber>>) -> Expected {
+    match stated {
+        None => Expected::Any,
+        Some(None) => Expected::Absent,
+        Some(Some(number)) => Expected::Version(number),
+    }
 }
 
 /// What must hold for an alias to be removed, and why it is.
@@ -142,11 +153,7 @@ pub(crate) async fn set_alias(
 ) -> Result<Json<AliasView>, ApiError> {
     let missing = || ApiError::bad_request("invalid_json", "the body is `{\"version\", \"expected\", \"reason\"}`");
     let AliasRequest { version, expected, reason: why } = wish.ok_or_else(missing)?;
-    let expected = match expected {
-        None => Expected::Any,
-        Some(None) => Expected::Absent,
-        Some(Some(number)) => Expected::Version(number),
-    };
+    let expected = self::expected(expected);
     let change = AliasChange { alias: alias.clone(), to: Some(version), expected, reason: reason(&why)? };
     let moved = registry.change_alias(&caller, &model, &change).await?;
     let moved = moved.ok_or(Error::AliasNotFound { model, alias })?;

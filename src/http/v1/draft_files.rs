@@ -9,15 +9,17 @@ use serde::Deserialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::aliases::{expected, stated};
 use super::drafts::metadata;
 use super::files::FileView;
-use super::publish::{AcceptedView, answer};
+use super::publish::{AcceptedView, answer, wanted_alias};
 use super::versions::VersionView;
+use crate::domain::VersionNumber;
 use crate::http::auth::Authenticated;
 use crate::http::extract::{Draft, DraftFile, Json};
 use crate::http::problem::{ApiError, Problem};
 use crate::http::{body, digest};
-use crate::registry::Registry;
+use crate::registry::{DraftPublication, Registry};
 
 /// Put a file into a draft.
 ///
@@ -85,6 +87,9 @@ pub(crate) async fn remove_file(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// Most aliases that one publication moves.
+const MAX_ALIASES: usize = 100;
+
 /// How a draft is published.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -92,6 +97,21 @@ pub(crate) struct PublishRequest {
     /// What is said of the version, instead of what the draft says.
     #[schema(value_type = Option<Object>)]
     metadata: Option<Value>,
+    /// Aliases that are to name the version as soon as it is visible, at most 100.
+    #[serde(default)]
+    aliases: Vec<WantedAlias>,
+}
+
+/// An alias that is to name the version.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WantedAlias {
+    /// Its name.
+    name: String,
+    /// The version that it must name before: left out, it may name any or be new; null, it must be new.
+    #[serde(default, deserialize_with = "stated")]
+    #[schema(value_type = Option<i64>, minimum = 1)]
+    expected: Option<Option<VersionNumber>>,
 }
 
 /// Publish a draft.
@@ -107,7 +127,7 @@ pub(crate) struct PublishRequest {
     responses(
         (status = 201, body = VersionView, headers(("Location" = String, description = "The version by its number"))),
         (status = 202, body = AcceptedView, description = "`publishing`: the version has its number and will be visible shortly. `verifying`: the namespace demands that files are verified first, and the service reads them now; publish again after `Retry-After`", headers(("Location" = String, description = "The version, or the draft"), ("Retry-After" = u64, description = "Seconds, when files are verified first"))),
-        (status = 400, body = Problem, description = "`no_files`, `invalid_json`, `invalid_metadata`"),
+        (status = 400, body = Problem, description = "`no_files`, `invalid_json`, `invalid_metadata`, `invalid_alias`, `invalid_batch`"),
         (status = 401, body = Problem),
         (status = 404, body = Problem, description = "`draft_not_found`"),
         (status = 409, body = Problem, description = "`uploads_unfinished`, `digest_mismatch`, `draft_changing`, `model_deleted`"),
@@ -121,7 +141,14 @@ pub(crate) async fn publish_draft(
     Draft(id): Draft,
     Json(request): Json<PublishRequest>,
 ) -> Result<Response, ApiError> {
-    let metadata = request.metadata.map(metadata).transpose()?;
-    let (model, published) = registry.publish_client_draft(&caller, id, metadata).await?;
+    if request.aliases.len() > MAX_ALIASES {
+        return Err(ApiError::bad_request("invalid_batch", format!("`aliases` has at most {MAX_ALIASES} items")));
+    }
+    let alias = |wanted: WantedAlias| wanted_alias(&wanted.name, expected(wanted.expected));
+    let wish = DraftPublication {
+        metadata: request.metadata.map(metadata).transpose()?,
+        aliases: request.aliases.into_iter().map(alias).collect::<Result<_, _>>()?,
+    };
+    let (model, published) = registry.publish_client_draft(&caller, id, wish).await?;
     answer(&registry, &caller, &model, published).await
 }

@@ -10,12 +10,12 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::versions::VersionView;
 use crate::access::Caller;
-use crate::domain::ModelRef;
+use crate::domain::{AliasChange, Expected, ModelRef};
 use crate::http::auth::Authenticated;
 use crate::http::extract::{Key, Model, Query};
 use crate::http::problem::{ApiError, Problem};
 use crate::http::{RETRY_AFTER, body, digest};
-use crate::registry::{IncomingStream, Published, Registry};
+use crate::registry::{IncomingStream, PublishWish, Published, Registry};
 
 /// How the body is to be read.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -24,6 +24,8 @@ use crate::registry::{IncomingStream, Published, Registry};
 pub(crate) struct PublishQuery {
     /// Path of the file that a raw body is. Not with `multipart/form-data`, whose field names are the paths.
     path: Option<String>,
+    /// An alias that is to name the version as soon as it is visible.
+    alias: Option<String>,
 }
 
 /// A version that has its number and is not visible yet.
@@ -83,10 +85,10 @@ pub(crate) enum AcceptedView {
     responses(
         (status = 201, body = VersionView, headers(("Location" = String, description = "The version by its number"))),
         (status = 202, body = UnderwayView, description = "The version has its number and will be visible shortly"),
-        (status = 400, body = Problem, description = "`invalid_name`, `invalid_file_path`, `path_conflict`, `path_required`, `no_files`, `invalid_query`, `invalid_metadata`, `malformed_body`, `body_incomplete`, `invalid_digest`, `invalid_idempotency_key`"),
+        (status = 400, body = Problem, description = "`invalid_name`, `invalid_file_path`, `path_conflict`, `path_required`, `no_files`, `invalid_query`, `invalid_metadata`, `malformed_body`, `body_incomplete`, `invalid_digest`, `invalid_idempotency_key`, `invalid_alias`"),
         (status = 401, body = Problem),
         (status = 408, body = Problem, description = "`body_timeout`"),
-        (status = 409, body = Problem, description = "`idempotency_key_in_use`, `model_deleted`: restore it first"),
+        (status = 409, body = Problem, description = "`alias_conflict`: the version is published, and the alias moved meanwhile; `idempotency_key_in_use`, `model_deleted`: restore it first"),
         (status = 413, body = Problem, description = "`file_too_large`, `too_many_files`, `namespace_full`"),
         (status = 422, body = Problem, description = "`digest_mismatch`, `idempotency_key_reused`"),
         (status = 502, body = Problem, description = "`storage_failed`, `storage_denied`"),
@@ -103,8 +105,12 @@ pub(crate) async fn publish_version(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
+    let aliases = match query.alias.as_deref() {
+        Some(alias) => vec![wanted_alias(alias, Expected::Any)?],
+        None => Vec::new(),
+    };
     let incoming = incoming(&query, &headers, body)?;
-    let published = registry.publish(&caller, model.clone(), key, incoming).await?;
+    let published = registry.publish(&caller, model.clone(), PublishWish { key, aliases }, incoming).await?;
     answer(&registry, &caller, &model, published).await
 }
 
@@ -136,6 +142,12 @@ pub(super) async fn answer(
             (StatusCode::ACCEPTED, headers, Json(view)).into_response()
         }
     })
+}
+
+/// An alias that is to name the version that is being published.
+pub(super) fn wanted_alias(alias: &str, expected: Expected) -> Result<AliasChange, ApiError> {
+    let alias = alias.parse().map_err(|error| ApiError::bad_request("invalid_alias", error))?;
+    Ok(AliasChange { alias, to: None, expected, reason: String::new() })
 }
 
 fn location(model: &ModelRef, number: i64) -> Result<HeaderValue, ApiError> {

@@ -58,6 +58,7 @@ fn store_with(
         encryption: Encryption { kms_key_arn: key_arn.to_owned() },
         expected_owner: None,
         budget: MemoryBudget::new(64 << 20, Duration::from_secs(5)),
+        patience: Duration::from_secs(30),
     })
 }
 

@@ -406,7 +406,7 @@ pub(crate) async fn command_in(
     arguments: &[&str],
 ) -> std::process::Output {
     let all = match back_end {
-        BackEnd::Embedded => Vec::new(),
+        BackEnd::Embedded | BackEnd::Elsewhere => Vec::new(),
         BackEnd::SeaweedFs => outside_environment(seaweedfs_with_localstack().await),
     };
     let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_strongroom"));

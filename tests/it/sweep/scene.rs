@@ -171,7 +171,7 @@ impl Scene {
 /// Runs `strongroom sweep` with the service's configuration, beside it or without it.
 pub(crate) async fn command(service: &Service, environment: &[(&str, &str)], arguments: &[&str]) -> Output {
     let outside = match service.back_end {
-        BackEnd::Embedded => Vec::new(),
+        BackEnd::Embedded | BackEnd::Elsewhere => Vec::new(),
         BackEnd::SeaweedFs => outside_environment(seaweedfs_with_localstack().await),
     };
     Command::new(env!("CARGO_BIN_EXE_strongroom"))
