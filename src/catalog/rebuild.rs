@@ -4,20 +4,19 @@ use std::collections::HashMap;
 
 use sqlx::{AnyConnection, Row as _};
 
-use super::error::stored;
 use super::listing::{number, text};
 use super::{Catalog, Error, replay};
-use crate::domain::{
-    FilePath, Integrity, JournalEntry, Manifest, ManifestObject, ModelRef, Timestamp, VersionNumber, version_digest,
-};
+use crate::domain::{FilePath, Integrity, JournalEntry, Manifest, ManifestObject, ModelRef, Timestamp, version_digest};
 
 /// The lease that a rebuild takes when it begins and gives back when it is through: what lies between is no catalog.
 const LEASE: &str = "rebuild";
 
-/// Why the bytes of a version are not given out after a rebuild that did not find them.
-const BYTES_LOST: &str = "the rebuild of the catalog did not find the bytes of every file";
-/// Why the bytes of a version are not given out when a file is not what it was said to be.
-const BYTES_WRONG: &str = "the stored bytes of a file do not have the SHA-256 that was stated for it";
+/// The end of the sentence that says why a version is in quarantine; it begins with the path of a file.
+const NOT_THERE: &str = "` are not in the bucket any more";
+pub(super) const OTHER_BYTES: &str = "` do not have the SHA-256 that was stated";
+
+/// When an object was checked whose bytes the rebuild did not find: what the journal tells of it is of no use.
+pub(super) const LOST: i64 = 0;
 
 /// A version to be put back.
 #[derive(Debug, Clone)]
@@ -26,15 +25,6 @@ pub struct FoundVersion {
     pub manifest: Manifest,
     /// Files whose bytes were not found.
     pub lost: Vec<FilePath>,
-}
-
-/// A model whose numbers have gaps.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Gap {
-    /// The model.
-    pub model: ModelRef,
-    /// A number that was given, of which neither manifest nor purge is known.
-    pub number: VersionNumber,
 }
 
 /// How much a catalog has.
@@ -136,11 +126,9 @@ impl Catalog {
                     None => vault_row(&mut tx, bucket, region, &object.kms_key_arn).await.map_err(fail())?,
                 };
                 vaults.insert(object.kms_key_arn.clone(), vault);
-                // Nothing may refer anew to bytes that are lost, and nothing will find them verified.
                 let is_lost = version.lost.contains(&object.file.path);
-                let integrity = if is_lost { Integrity::Wrong } else { object.integrity };
                 let at = manifest.created_at;
-                let object_id = insert_object(&mut tx, model, vault, object, integrity, at).await.map_err(fail())?;
+                let object_id = insert_object(&mut tx, model, vault, object, is_lost, at).await.map_err(fail())?;
                 sqlx::query("insert into version_files (version_id, path, object_id) values ($1, $2, $3)")
                     .bind(id)
                     .bind(object.file.path.as_str())
@@ -208,14 +196,12 @@ impl Catalog {
         ] {
             sqlx::query(derived).execute(&mut *tx).await.map_err(fail())?;
         }
-        sqlx::query(
-            "update versions set quarantine = $1 where quarantine is null and id in (select f.version_id \
-             from version_files f join objects o on o.id = f.object_id where o.integrity = 'wrong')",
-        )
-        .bind(BYTES_WRONG)
-        .execute(&mut *tx)
-        .await
-        .map_err(fail())?;
+        sqlx::query("update objects set checked_at = $2 where checked_at = $1")
+            .bind(LOST)
+            .bind(Timestamp::now().millis())
+            .execute(&mut *tx)
+            .await
+            .map_err(fail())?;
         if last_entry > 0 {
             // The number is taken once, so that the next one comes after it.
             sqlx::query("insert into outbox (seq, event, created_at) values ($1, '', 0)")
@@ -240,91 +226,6 @@ impl Catalog {
             objects: number(&row, "objects")?,
             aliases: number(&row, "aliases")?,
         })
-    }
-
-    /// Numbers that were given and of which nothing is known, at most `limit`.
-    ///
-    /// # Errors
-    /// [`Error`] of the database.
-    pub async fn gaps(&self, limit: usize) -> Result<Vec<Gap>, Error> {
-        let fail = || Error::during("look for missing versions");
-        let rows = sqlx::query(
-            "select m.id, n.name as namespace, m.name as model, m.last_number from models m \
-             join namespaces n on n.id = m.namespace_id \
-             where m.last_number > (select count(*) from versions v where v.model_id = m.id) order by m.id",
-        )
-        .fetch_all(&self.read)
-        .await
-        .map_err(fail())?;
-        let mut gaps = Vec::new();
-        for row in rows {
-            let model = ModelRef {
-                namespace: stored("namespace", &text(&row, "namespace")?)?,
-                name: stored("model name", &text(&row, "model")?)?,
-            };
-            let there = sqlx::query("select number from versions where model_id = $1 order by number")
-                .bind(number(&row, "id")?)
-                .fetch_all(&self.read)
-                .await
-                .map_err(fail())?;
-            let mut there = there.iter().map(|row| number(row, "number")).collect::<Result<Vec<_>, _>>()?.into_iter();
-            let mut next = there.next();
-            for n in 1..=number(&row, "last_number")? {
-                if next == Some(n) {
-                    next = there.next();
-                } else if let Some(number) = VersionNumber::new(n) {
-                    if gaps.len() == limit {
-                        return Ok(gaps);
-                    }
-                    gaps.push(Gap { model: model.clone(), number });
-                }
-            }
-        }
-        Ok(gaps)
-    }
-
-    /// Aliases that name no version that is there, as texts, at most `limit`.
-    ///
-    /// # Errors
-    /// [`Error`] of the database.
-    pub async fn dangling_aliases(&self, limit: i64) -> Result<Vec<(ModelRef, String, i64)>, Error> {
-        let rows = sqlx::query(
-            "select n.name as namespace, m.name as model, a.name, a.number from aliases a \
-             join models m on m.id = a.model_id join namespaces n on n.id = m.namespace_id where not exists \
-             (select 1 from versions v where v.model_id = a.model_id and v.number = a.number and v.state = 'published') \
-             order by a.model_id, a.name limit $1",
-        )
-        .bind(limit)
-        .fetch_all(&self.read)
-        .await
-        .map_err(Error::during("look for aliases of missing versions"))?;
-        rows.iter()
-            .map(|row| {
-                let model = ModelRef {
-                    namespace: stored("namespace", &text(row, "namespace")?)?,
-                    name: stored("model name", &text(row, "model")?)?,
-                };
-                Ok((model, text(row, "name")?, number(row, "number")?))
-            })
-            .collect()
-    }
-
-    /// Whether a version is there and nobody has purged it, or begun to.
-    ///
-    /// # Errors
-    /// [`Error`] of the database.
-    pub async fn is_kept(&self, model: &ModelRef, number: VersionNumber) -> Result<bool, Error> {
-        let row = sqlx::query(
-            "select v.id from versions v join models m on m.id = v.model_id join namespaces n on n.id = m.namespace_id \
-             where n.folded = $1 and m.folded = $2 and v.number = $3 and v.state in ('published', 'trashed')",
-        )
-        .bind(model.namespace.folded())
-        .bind(model.name.folded())
-        .bind(number.get())
-        .fetch_optional(&self.read)
-        .await
-        .map_err(Error::during("look a version up"))?;
-        Ok(row.is_some())
     }
 }
 
@@ -411,7 +312,7 @@ async fn insert_version(
     .bind(&manifest.created_by)
     .bind(&manifest.description)
     .bind(i64::from(manifest.plain_prefix))
-    .bind((!version.lost.is_empty()).then_some(BYTES_LOST))
+    .bind(version.lost.iter().min().map(|path| format!("the bytes of `{path}{NOT_THERE}")))
     .fetch_optional(&mut *tx)
     .await?;
     raise_last_number(tx, model, manifest.number.get()).await?;
@@ -451,12 +352,14 @@ async fn insert_object(
     model: i64,
     vault: i64,
     object: &ManifestObject,
-    integrity: Integrity,
+    is_lost: bool,
     at: Timestamp,
 ) -> Result<i64, sqlx::Error> {
+    // Nothing may refer anew to bytes that are lost.
+    let integrity = if is_lost { Integrity::Wrong } else { object.integrity };
     sqlx::query(
         "insert into objects (model_id, vault_id, s3_key, s3_version_id, kms_key_arn, size, sha256, integrity, \
-         created_at, s3_checksum) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+         created_at, s3_checksum, checked_at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
          on conflict (vault_id, s3_key, s3_version_id) do update set integrity = \
          case when objects.integrity = 'declared' then excluded.integrity else objects.integrity end returning id",
     )
@@ -470,6 +373,7 @@ async fn insert_object(
     .bind(integrity.as_str())
     .bind(at.millis())
     .bind(object.checksum.as_deref().unwrap_or_default())
+    .bind(is_lost.then_some(LOST))
     .fetch_one(tx)
     .await?
     .try_get("id")

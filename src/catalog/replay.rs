@@ -3,7 +3,7 @@
 use sqlx::{AnyConnection, Row as _};
 
 use super::aliases::{self, AliasMove};
-use super::rebuild::{Created, insert_purged, model_row, namespace_row, raise_last_number};
+use super::rebuild::{Created, LOST, OTHER_BYTES, insert_purged, model_row, namespace_row, raise_last_number};
 use crate::domain::{Event, Integrity, ModelRef, Timestamp, VersionNumber};
 
 /// Since when there is what only the journal tells of, and no manifest any more.
@@ -138,19 +138,17 @@ async fn known(tx: &mut AnyConnection, model: &ModelRef) -> Result<i64, sqlx::Er
     .bind(model.name.folded())
     .fetch_optional(&mut *tx)
     .await?;
-    match row {
-        Some(row) => row.try_get("id"),
-        None => {
-            let row = sqlx::query("select created_at from namespaces where folded = $1")
-                .bind(model.namespace.folded())
-                .fetch_optional(&mut *tx)
-                .await?;
-            // That of a namespace that is there stays.
-            let namespace = row.map(|row| row.try_get("created_at")).transpose()?.map(Timestamp::from_millis);
-            let created = Created { namespace: namespace.unwrap_or(UNKNOWN.namespace), ..UNKNOWN };
-            model_row(tx, model, created).await
-        }
+    if let Some(row) = row {
+        return row.try_get("id");
     }
+    let row = sqlx::query("select created_at from namespaces where folded = $1")
+        .bind(model.namespace.folded())
+        .fetch_optional(&mut *tx)
+        .await?;
+    // That of a namespace that is there stays.
+    let namespace = row.map(|row| row.try_get("created_at")).transpose()?.map(Timestamp::from_millis);
+    let created = Created { namespace: namespace.unwrap_or(UNKNOWN.namespace), ..UNKNOWN };
+    model_row(tx, model, created).await
 }
 
 /// As [`known`], and the number was given.
@@ -160,7 +158,7 @@ async fn with_number(tx: &mut AnyConnection, model: &ModelRef, number: VersionNu
     Ok(id)
 }
 
-/// Whether there was such an object.
+/// Whether there was such an object; one that is wrong puts every version that uses it into quarantine.
 async fn check(
     tx: &mut AnyConnection,
     key: &str,
@@ -169,19 +167,33 @@ async fn check(
     integrity: Integrity,
     at: Timestamp,
 ) -> Result<bool, sqlx::Error> {
-    // What is wrong or was not found does not become right again. Naming the vaults lets the unique index be used.
-    let done = sqlx::query(
-        "update objects set checked_at = $5, integrity = case when integrity = 'declared' or $4 = 'wrong' then $4 \
-         else integrity end where vault_id in (select id from vaults) and s3_key = $1 and sha256 = $2 and (s3_version_id = $3 or $3 = '')",
+    // Naming the vaults lets the unique index be used.
+    let rows = sqlx::query(
+        "update objects set checked_at = $5, integrity = $4 where vault_id in (select id from vaults) \
+         and s3_key = $1 and sha256 = $2 and (s3_version_id = $3 or $3 = '') and coalesce(checked_at, -1) <> $6 \
+         returning id",
     )
     .bind(key)
     .bind(sha256)
     .bind(version_id.unwrap_or_default())
     .bind(integrity.as_str())
     .bind(at.millis())
-    .execute(tx)
+    .bind(LOST)
+    .fetch_all(&mut *tx)
     .await?;
-    Ok(done.rows_affected() > 0)
+    for row in rows.iter().filter(|_| integrity == Integrity::Wrong) {
+        sqlx::query(
+            "update versions set quarantine = 'the bytes of `' || (select min(f.path) from version_files f \
+             where f.version_id = versions.id and f.object_id = $1) || $2 \
+             where quarantine is null and state not in ('purging', 'purged') \
+             and id in (select version_id from version_files where object_id = $1)",
+        )
+        .bind(row.try_get::<i64, _>("id")?)
+        .bind(OTHER_BYTES)
+        .execute(&mut *tx)
+        .await?;
+    }
+    Ok(!rows.is_empty())
 }
 
 /// Nothing is left of a model but its last number; versions that came after it stay.

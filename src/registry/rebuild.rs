@@ -105,6 +105,9 @@ pub enum RebuildError {
     },
 }
 
+/// S3 key and VersionId as a manifest has them.
+type Named = (String, String);
+
 /// A rebuild that goes on.
 struct Rebuild<'a> {
     catalog: &'a Catalog,
@@ -112,7 +115,7 @@ struct Rebuild<'a> {
     region: &'a str,
     requests: Semaphore,
     /// Objects of the manifests at hand, so that none is looked for twice at the same time.
-    looked_for: Mutex<HashMap<(String, String), Arc<OnceCell<Found>>>>,
+    looked_for: Mutex<HashMap<Named, Arc<OnceCell<Found>>>>,
     manifests: u64,
     moved: Mutex<u64>,
     bytes_lost: Vec<(ModelRef, VersionNumber, FilePath, &'static str)>,

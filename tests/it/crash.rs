@@ -1,5 +1,6 @@
 //! A service that is killed at any moment loses nothing that it acknowledged, and leaves nothing else behind.
 
+mod drafts;
 mod scenarios;
 mod storm;
 
@@ -24,7 +25,8 @@ async fn is_whole(service: &Service, ledger: &Ledger) {
 
 #[test]
 fn every_place_is_reached_by_a_scenario() {
-    let mut missing: Vec<&str> = POINTS.iter().copied().filter(|point| !reached().contains(point)).collect();
+    let mut missing: Vec<&str> =
+        POINTS.iter().copied().filter(|point| !reached().contains(point) && !drafts::POINTS.contains(point)).collect();
     missing.dedup();
     assert_eq!(missing, Vec::<&str>::new(), "say in tests/it/crash/scenarios.rs how a test gets there");
 }

@@ -389,3 +389,27 @@ async fn namespace_takes_no_more_bytes_than_it_may_have() {
     let file = json!({ "path": "m.bin", "size": (1_u64 << 30) - 5 });
     assert_eq!(draft.declare(file).await["state"], "upload");
 }
+
+#[tokio::test]
+async fn aliases_move_with_the_publication_or_the_draft_stays_as_it_was() {
+    let service = Service::start(BackEnd::Embedded).await;
+    let post = |alias: &str| {
+        service.request(Method::POST, &format!("/v1/models/a/b/versions?path=m.bin&alias={alias}")).body("x").send()
+    };
+    let first: Value = post("stable%2Feu").await.unwrap().json().await.unwrap();
+    assert_eq!(first["aliases"], json!(["stable/eu"]), "{first}");
+    assert_eq!(code(post("latest").await.unwrap(), 400).await, "invalid_alias");
+    let draft = service.draft("a/b", json!({ "base": "stable/eu" })).await;
+    draft.put("n.bin", b"y").await;
+    for expected in [Value::Null, json!(7)] {
+        let wish = json!({ "aliases": [{ "name": "stable/eu", "expected": expected }] });
+        assert_eq!(code(draft.publish(wish).await, 412).await, "alias_changed");
+    }
+    assert_eq!(draft.look().await["state"], "open");
+    let wish = json!({ "aliases": [{ "name": "stable/eu", "expected": 1 }, { "name": "new" }] });
+    let second: Value = draft.publish(wish).await.json().await.unwrap();
+    assert_eq!((second["number"].as_i64(), &second["aliases"]), (Some(2), &json!(["new", "stable/eu"])), "{second}");
+    assert_eq!(service.json("/v1/models/a/b/versions/1").await["aliases"], json!([]));
+    let history = service.json("/v1/models/a/b/aliases/stable%2Feu/history").await;
+    assert_eq!(history["items"].as_array().unwrap().len(), 2, "{history}");
+}

@@ -26,7 +26,7 @@ mod reads;
 mod rebuild;
 mod start;
 mod support;
-mod sweep;
+pub(crate) mod sweep;
 mod trash;
 mod uploads;
 mod verify;

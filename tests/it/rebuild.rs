@@ -68,12 +68,12 @@ async fn move_alias(service: &Service, model: &str, alias: &str, body: Value) {
 async fn history(service: &Service, models: usize, count: usize) -> Vec<String> {
     let names: Vec<String> = (0..models).map(|m| format!("Team-{}/Model.{m}", m % 3)).collect();
     let all = names.iter().enumerate().map(|(m, model)| async move {
-        for n in 0..count as u64 {
+        for n in 0..u32::try_from(count).unwrap() {
             let metadata =
-                json!({"accuracy": 0.1 + n as f64 / 7.0, "whole": 1.0, "large": u64::MAX - n, "é": [null, {}]});
+                json!({"accuracy": 0.1 + f64::from(n) / 7.0, "whole": 1.0, "large": u64::MAX - u64::from(n), "é": [null, {}]});
             let body = form()
                 .part("metadata", Part::text(metadata.to_string()))
-                .part("weights/é #1.bin", Part::bytes(bytes(n + 1000 * m as u64, 100 + n as usize)))
+                .part("weights/é #1.bin", Part::bytes(bytes(u64::from(n) + 1000 * m as u64, 100 + n as usize)))
                 .part("config.json", Part::bytes(b"{}".to_vec()));
             let path = format!("/v1/models/{model}/versions");
             let answer = service.request(Method::POST, &path).multipart(body).send().await.unwrap();

@@ -261,7 +261,7 @@ async fn each_bad_request_says_which_rule_it_breaks_and_leaves_nothing() {
         ("/v1/models/a/b/versions?path=a%5Cm", 400, "invalid_file_path"),
         ("/v1/models/a/b/versions?path=a%00m", 400, "invalid_file_path"),
         ("/v1/models/a/b/versions?path=a%FFm", 400, "invalid_query"),
-        ("/v1/models/a/b/versions?path=m&alias=production", 400, "invalid_query"),
+        ("/v1/models/a/b/versions?path=m&alias=Latest", 400, "invalid_alias"),
         ("/v1/models/a/b/versions?path=m&path=n", 400, "invalid_query"),
     ] {
         assert_eq!(code(post(path).send().await.unwrap(), status).await, expected, "{path}");

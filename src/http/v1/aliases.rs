@@ -23,26 +23,16 @@ pub(crate) struct AliasRequest {
     /// The version that the alias must name before: left out, it may name any or be new; null, it must be new.
     #[serde(default, deserialize_with = "stated")]
     #[schema(value_type = Option<i64>, minimum = 1)]
-    expected: Option<Option<VersionNumber>>,
+    expected: Expected,
     /// Why, for the history: at most 500 characters.
     #[serde(default)]
     reason: String,
 }
 
 /// A field that was stated, be it null; one that is left out is the default.
-pub(super) fn stated<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<Option<T>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
-}
-
-/// What a stated version, a null and nothing expect.
-pub(super) fn expected(stated: Option<Option<VersionNumber>>) -> Expected {
-    match stated {
-        None => Expected::Any,
-        Some(None) => Expected::Absent,
-        Some(Some(number)) => Expected::Version(number),
-    }
+pub(super) fn stated<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Expected, D::Error> {
+    let number: Option<VersionNumber> = Option::deserialize(deserializer)?;
+    Ok(number.map_or(Expected::Absent, Expected::Version))
 }
 
 /// What must hold for an alias to be removed, and why it is.
@@ -153,7 +143,6 @@ pub(crate) async fn set_alias(
 ) -> Result<Json<AliasView>, ApiError> {
     let missing = || ApiError::bad_request("invalid_json", "the body is `{\"version\", \"expected\", \"reason\"}`");
     let AliasRequest { version, expected, reason: why } = wish.ok_or_else(missing)?;
-    let expected = self::expected(expected);
     let change = AliasChange { alias: alias.clone(), to: Some(version), expected, reason: reason(&why)? };
     let moved = registry.change_alias(&caller, &model, &change).await?;
     let moved = moved.ok_or(Error::AliasNotFound { model, alias })?;
@@ -289,9 +278,9 @@ mod tests {
     #[test]
     fn what_is_left_out_is_told_from_null() {
         let of = |json: &str| serde_json::from_str::<AliasRequest>(json).map(|wish| wish.expected);
-        assert_eq!(of(r#"{"version":7}"#).unwrap(), None);
-        assert_eq!(of(r#"{"version":7,"expected":null}"#).unwrap(), Some(None));
-        assert_eq!(of(r#"{"version":7,"expected":6}"#).unwrap(), Some(VersionNumber::new(6)));
+        assert_eq!(of(r#"{"version":7}"#).unwrap(), Expected::Any);
+        assert_eq!(of(r#"{"version":7,"expected":null}"#).unwrap(), Expected::Absent);
+        assert_eq!(of(r#"{"version":7,"expected":6}"#).unwrap(), Expected::Version(VersionNumber::new(6).unwrap()));
         for bad in [r#"{"version":0}"#, r#"{"version":7,"expected":0}"#, r#"{"version":7,"expect":6}"#, "{}"] {
             assert!(of(bad).is_err(), "{bad}");
         }

@@ -9,12 +9,12 @@ use serde::Deserialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::aliases::{expected, stated};
+use super::aliases::stated;
 use super::drafts::metadata;
 use super::files::FileView;
 use super::publish::{AcceptedView, answer, wanted_alias};
 use super::versions::VersionView;
-use crate::domain::VersionNumber;
+use crate::domain::Expected;
 use crate::http::auth::Authenticated;
 use crate::http::extract::{Draft, DraftFile, Json};
 use crate::http::problem::{ApiError, Problem};
@@ -111,7 +111,7 @@ pub(crate) struct WantedAlias {
     /// The version that it must name before: left out, it may name any or be new; null, it must be new.
     #[serde(default, deserialize_with = "stated")]
     #[schema(value_type = Option<i64>, minimum = 1)]
-    expected: Option<Option<VersionNumber>>,
+    expected: Expected,
 }
 
 /// Publish a draft.
@@ -144,7 +144,7 @@ pub(crate) async fn publish_draft(
     if request.aliases.len() > MAX_ALIASES {
         return Err(ApiError::bad_request("invalid_batch", format!("`aliases` has at most {MAX_ALIASES} items")));
     }
-    let alias = |wanted: WantedAlias| wanted_alias(&wanted.name, expected(wanted.expected));
+    let alias = |wanted: WantedAlias| wanted_alias(&wanted.name, wanted.expected);
     let wish = DraftPublication {
         metadata: request.metadata.map(metadata).transpose()?,
         aliases: request.aliases.into_iter().map(alias).collect::<Result<_, _>>()?,

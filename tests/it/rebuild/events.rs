@@ -109,20 +109,20 @@ async fn each_kind_of_event_is_applied_in_the_order_of_the_numbers() {
     let versions = rows(
         "select v.number || ' ' || v.state || ' ' || coalesce(v.deleted_by, '-') || ' ' || coalesce(v.purge_at, '-') \
          || ' ' || coalesce(v.hold, '-') || ' ' || v.revision || ' ' || v.description || ' ' || v.metadata \
-         || ' ' || v.declared_files || ' ' || (v.quarantine is not null) \
+         || ' ' || v.declared_files || ' ' || coalesce(v.quarantine, '-') \
          from versions v join models m on m.id = v.model_id where m.name = 'b' order by v.number",
     );
     assert_eq!(
         versions.await,
         [
-            r#"1 published - - case 7 3 first {"x":1.0} 0 0"#,
-            "2 trashed token:ci 1700000100000 - 0  {} 0 0",
-            "3 published - - - 0  {} 0 0",
-            "4 purging token:ci 1700000100000 - 0  {} 0 0",
-            "5 published - - - 0  {} 0 0",
-            "6 published - - - 0  {} 1 1",
-            "7 purged - - - 0  {} 0 0",
-            "8 purged - - - 0  {} 0 0",
+            r#"1 published - - case 7 3 first {"x":1.0} 0 -"#,
+            "2 trashed token:ci 1700000100000 - 0  {} 0 -",
+            "3 published - - - 0  {} 0 -",
+            "4 purging token:ci 1700000100000 - 0  {} 0 -",
+            "5 published - - - 0  {} 0 -",
+            "6 published - - - 0  {} 1 the bytes of `m` do not have the SHA-256 that was stated",
+            "7 purged - - - 0  {} 0 -",
+            "8 purged - - - 0  {} 0 -",
         ]
     );
     let models = rows(

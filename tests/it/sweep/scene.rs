@@ -160,8 +160,8 @@ impl Scene {
         let s3_id = s3_id.map_or("null".to_owned(), |id| format!("'{id}'"));
         self.rows
             .execute(format!(
-                "insert into uploads (id, draft_id, kind, state, path, s3_key, s3_upload_id, token, created_at, created_by, \
-                 expires_at) values ('u-{key}', '{draft}', 'presigned', 'open', 'x', '{key}', {s3_id}, 'token', 0, 'test', \
+                "insert into uploads (id, draft_id, kind, path, s3_key, s3_upload_id, token, created_at, created_by, \
+                 expires_at) values ('u-{key}', '{draft}', 'presigned', 'x', '{key}', {s3_id}, 'token', 0, 'test', \
                  {expires_at})"
             ))
             .await;
