@@ -108,7 +108,8 @@ impl Catalog {
         let mut tx = self.write.begin_with("begin immediate").await.map_err(fail())?;
         sqlx::query(
             "update namespaces set bytes = case when bytes > $2 then bytes - $2 else 0 end where id in (select \
-             m.namespace_id from models m join objects o on o.model_id = m.id where o.id = $1 and o.state = 'condemned')",
+             m.namespace_id from models m join objects o on o.model_id = m.id \
+             where o.id = $1 and o.state = 'condemned')",
         )
         .bind(object.id)
         .bind(object.size as i64)

@@ -78,7 +78,8 @@ impl Catalog {
     pub async fn drafts(&self, limit: i64) -> Result<Vec<DraftRow>, Error> {
         let fail = || Error::during("list drafts");
         let rows = sqlx::query(
-            "select id, model_namespace, model_name, vault_id, token, created_by from drafts where kind = 'request' order by id limit $1",
+            "select id, model_namespace, model_name, vault_id, token, created_by from drafts \
+             where kind = 'request' order by id limit $1",
         )
         .bind(limit)
         .fetch_all(&self.read)

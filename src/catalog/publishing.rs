@@ -219,8 +219,8 @@ impl Catalog {
     pub async fn unfinished(&self, model: Option<i64>, limit: i64) -> Result<Vec<Unfinished>, Error> {
         let fail = || Error::during("list versions that are not published yet");
         let rows = sqlx::query(
-            "select id, model_id, number from versions where state in ('publishing', 'described') and ($1 < 0 or model_id = $1) \
-             order by number, id limit $2",
+            "select id, model_id, number from versions where state in ('publishing', 'described') \
+             and ($1 < 0 or model_id = $1) order by number, id limit $2",
         )
         .bind(model.unwrap_or(-1))
         .bind(limit)
