@@ -101,7 +101,8 @@ impl Catalog {
     /// As [`Self::due_versions`].
     pub async fn due_models(&self, now: Timestamp, after: i64, limit: i64) -> Result<Vec<ModelPurge>, Error> {
         let rows = sqlx::query(
-            "select m.id, n.name as namespace, m.name as model from models m join namespaces n on n.id = m.namespace_id \
+            "select m.id, n.name as namespace, m.name as model from models m \
+             join namespaces n on n.id = m.namespace_id \
              where m.deleted_at is not null and m.purged_at is null and m.purge_at <= $1 and m.id > $2 \
              order by m.id limit $3",
         )

@@ -86,7 +86,7 @@ impl Catalog {
         Ok(number(&row, "objects")? as u64)
     }
 
-    /// Whether a row needs this object version, or a draft may still be going to: asked of the writer, in one statement.
+    /// Whether a row needs this object version, or a draft may still be going to; one statement, asked of the writer.
     ///
     /// Everything below the prefix of a draft of one request belongs to it; below that of a draft that a client fills
     /// only while a file is on its way. A prefix without a draft never gets one again, so that what is not needed now

@@ -121,7 +121,8 @@ pub enum Error {
     ModelBusy(ModelRef),
     /// The version was changed meanwhile.
     #[error(
-        "the version has changed, it is at revision {0} now: read it again, and send the ETag that comes with it in          `If-Match`"
+        "the version has changed, it is at revision {0} now: read it again, and send the ETag that comes with it in \
+         `If-Match`"
     )]
     OtherRevision(i64),
     /// The rules are none.

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use super::{Error, Registry};
 use crate::access::Caller;
+use crate::catalog::Catalog;
 use crate::domain::Timestamp;
+use crate::store::Store;
 
 /// Who drains has this long for a batch; short, so that one that was killed holds nobody up. Two at once do no harm:
 /// entries are create-only and the same whoever writes them.
@@ -25,6 +27,33 @@ pub struct JournalLag {
     pub age: Duration,
 }
 
+/// Writes what the outbox has into the bucket's journal, oldest first; true when nothing was left, false when somebody
+/// else is at it.
+pub(super) async fn drain(catalog: &Catalog, store: &Store) -> Result<bool, Error> {
+    if catalog.unjournalled(1).await?.is_empty() {
+        return Ok(true);
+    }
+    let Some(lease) = catalog.take_lease("journal", LEASE).await? else { return Ok(false) };
+    let flushed = async {
+        loop {
+            let batch = catalog.unjournalled(BATCH).await?;
+            if batch.is_empty() {
+                return Ok(true);
+            }
+            for entry in &batch {
+                store.put_journal_entry(catalog.id(), entry).await?;
+                catalog.journalled(entry.seq).await?;
+            }
+            if !catalog.renew(&lease, LEASE).await? {
+                return Ok(false);
+            }
+        }
+    };
+    let flushed = flushed.await;
+    catalog.give_back(lease).await?;
+    flushed
+}
+
 impl Registry {
     /// Writes what the outbox has into the bucket's journal, oldest first.
     ///
@@ -33,33 +62,11 @@ impl Registry {
     /// # Errors
     /// Of the object store and the catalog; what was written until then stays written, the rest waits.
     pub async fn flush_journal(&self) -> Result<bool, Error> {
-        let catalog = self.catalog();
-        if catalog.unjournalled(1).await?.is_empty() {
-            return Ok(true);
-        }
         // A bucket that is not ours, or not secured, gets nothing: the outbox keeps it.
         if self.posture_state().check().is_err() {
-            return Ok(false);
+            return Ok(self.catalog().unjournalled(1).await?.is_empty());
         }
-        let Some(lease) = catalog.take_lease("journal", LEASE).await? else { return Ok(false) };
-        let flushed = async {
-            loop {
-                let batch = catalog.unjournalled(BATCH).await?;
-                if batch.is_empty() {
-                    return Ok(true);
-                }
-                for entry in &batch {
-                    self.store().put_journal_entry(catalog.id(), entry).await?;
-                    catalog.journalled(entry.seq).await?;
-                }
-                if !catalog.renew(&lease, LEASE).await? {
-                    return Ok(false);
-                }
-            }
-        };
-        let flushed = flushed.await;
-        catalog.give_back(lease).await?;
-        flushed
+        drain(self.catalog(), self.store()).await
     }
 
     /// How far the journal is behind.

@@ -64,8 +64,9 @@ impl Registry {
         done.map_err(|refusal| Error::refused(refusal, model, None))
     }
 
-    /// Takes a model out of the trash; harmless when it is not in it. Versions that were in the trash by themselves stay
-    /// there.
+    /// Takes a model out of the trash; harmless when it is not in it.
+    ///
+    /// Versions that were in the trash by themselves stay there.
     ///
     /// # Errors
     /// [`Error::ModelDeleted`] when its time is over, [`Error::ModelNotFound`], and of the catalog.

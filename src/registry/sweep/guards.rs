@@ -9,8 +9,8 @@ use crate::store::{ListedTo, ListedVersion};
 const SUSPICIOUS: (u64, u64) = (25, 100);
 
 /// How to go on after a backup.
-const RESTORED: &str = "the catalog is older than the bucket, restored from a backup perhaps: nothing is removed until it \
-                        knows what the bucket has (`strongroom rebuild`)";
+const RESTORED: &str = "the catalog is older than the bucket, restored from a backup perhaps: nothing is removed until \
+                        it knows what the bucket has (`strongroom rebuild`)";
 
 impl Run<'_> {
     /// Whether the bucket is another catalog's, or has seen more than this catalog; the report says why.

@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use self::remove::Budget;
+use super::journal;
 use crate::catalog::{self, Catalog, Lease};
 use crate::domain::Timestamp;
 use crate::store::{self, Store};
@@ -134,6 +135,13 @@ impl Run<'_> {
         self.expired_drafts().await?;
         self.retention().await?;
         self.begin_purges().await?;
+        // What goes for good is in the journal first. A role that only sweeps may not write it: the service does, and a
+        // later sweep goes on.
+        if !self.options.dry_run
+            && let Err(error) = journal::drain(self.catalog, self.store).await
+        {
+            tracing::info!(error = &error as &dyn std::error::Error, "the journal is left to the service");
+        }
         let journalled = self.unlink_journalled().await?;
         self.unreferenced_rows().await?;
         self.condemned_objects().await?;

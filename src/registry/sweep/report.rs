@@ -63,7 +63,7 @@ pub struct SweepReport {
     pub removed: Removed,
     /// What nothing refers to and was seen too short a time ago.
     pub waiting: u64,
-    /// What S3 did not let this role remove: it stays for a role with `s3:DeleteObjectVersion`, or until a retention ends.
+    /// What S3 did not let this role remove: it stays for a role with `s3:DeleteObjectVersion`, or until its lock ends.
     pub denied: u64,
     /// There is more to remove than one run may.
     pub capped: bool,
