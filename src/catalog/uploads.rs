@@ -10,7 +10,9 @@ use super::error::stored;
 use super::listing::{FileRow, Page, number, text};
 use super::objects::{NewObject, ObjectPlace, condemn_unused, insert_object, model_row, verified_here};
 use super::{Catalog, DraftRow, Error, Refusal};
-use crate::domain::{DraftId, FilePath, PartLedger, PathConflict, Sha256Digest, Timestamp, UploadId, UploadToken};
+use crate::domain::{
+    DraftId, FilePath, ModelRef, PartLedger, PathConflict, Sha256Digest, Timestamp, UploadId, UploadToken,
+};
 
 /// Which way the bytes of an upload take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,13 +132,22 @@ impl Catalog {
             return Err(Refusal::DraftChanging.into());
         }
         refuse_deleted(&mut tx, &draft.model).await?;
-        room_for(&mut tx, draft, uploads.iter().filter_map(|upload| upload.size).sum(), room).await?;
+        room_for(&mut tx, &draft.model, uploads.iter().filter_map(|upload| upload.size).sum(), room).await?;
         for upload in uploads {
             refuse_conflict(&mut tx, draft.id, &upload.path).await?;
             insert_upload(&mut tx, upload).await.map_err(fail())?;
         }
         refuse_too_many(&mut tx, draft.id, room.max_files).await?;
         tx.commit().await.map_err(fail())
+    }
+
+    /// Refuses bytes of which it is known beforehand that the namespace has no room for them.
+    ///
+    /// # Errors
+    /// [`Refusal::NamespaceFull`], and of the database.
+    pub async fn refuse_full(&self, model: &ModelRef, more: u64, room: Room) -> Result<(), Error> {
+        let mut connection = self.read.acquire().await.map_err(Error::during("measure a namespace"))?;
+        room_for(&mut connection, model, more, room).await
     }
 
     /// Records S3's id of an upload; false when the upload is gone.
@@ -574,9 +585,9 @@ async fn refuse_too_many(tx: &mut AnyConnection, draft: DraftId, max: usize) -> 
 }
 
 /// Refuses what would not fit into the namespace, so far as it is known before the bytes.
-async fn room_for(tx: &mut AnyConnection, draft: &DraftRow, more: u64, room: Room) -> Result<(), Error> {
+async fn room_for(tx: &mut AnyConnection, model: &ModelRef, more: u64, room: Room) -> Result<(), Error> {
     let bytes: Option<i64> = sqlx::query("select bytes from namespaces where folded = $1")
-        .bind(draft.model.namespace.folded())
+        .bind(model.namespace.folded())
         .fetch_optional(tx)
         .await
         .and_then(|row| row.map(|row| row.try_get("bytes")).transpose())

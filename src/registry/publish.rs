@@ -26,6 +26,8 @@ const VISIBLE_WAIT: Duration = Duration::from_secs(10);
 /// What a publication is to come with.
 #[derive(Debug, Default)]
 pub struct PublishWish {
+    /// Bytes of the body, where they are known: what does not fit is refused before it is read.
+    pub size: Option<u64>,
     /// The key of a request that may be sent again.
     pub key: Option<IdempotencyKey>,
     /// Aliases that are to name the version as soon as it is visible; where they are to go is not stated.
@@ -67,6 +69,7 @@ impl Registry {
         if let ModelStanding::Trashed(Deletion { purge_at: until, .. }) = self.catalog().model_standing(&model).await? {
             return Err(Error::ModelTrashed { model, until });
         }
+        self.catalog().refuse_full(&model, wish.size.unwrap_or_default(), self.room()).await?;
         // Before a byte of the body is asked for.
         let turn = self.turn().await?;
         let once = wish.key.map(|key| key.of(caller, "publish", &model));

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::drafts::DraftState;
-use super::{Error, Published, Registry};
+use super::{Error, IdempotencyKey, Published, Registry};
 use crate::access::Caller;
 use crate::catalog::{DraftRow, DraftToPublish, Refusal, Unfinished};
 use crate::domain::{AliasChange, DraftId, FileEntry, FilePath, Metadata, ModelRef, version_digest};
@@ -48,9 +48,13 @@ impl Registry {
         caller: &Caller,
         id: DraftId,
         wish: DraftPublication,
+        key: Option<IdempotencyKey>,
     ) -> Result<(ModelRef, Published), Error> {
         let draft = match self.draft(caller, id).await? {
-            DraftState::Open(draft) => *draft,
+            DraftState::Open(draft) => {
+                self.bind(caller, key, "publish", &draft, &format!("{wish:?}")).await?;
+                *draft
+            }
             DraftState::Published { .. } => return self.published_already(id).await,
         };
         if draft.published_revision == Some(draft.revision)

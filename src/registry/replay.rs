@@ -3,7 +3,7 @@
 use super::take_in::Pace;
 use super::{Error, Incoming, IncomingStream, InputError, Published, Registry};
 use crate::access::Caller;
-use crate::catalog::{FirstAnswer, Once, Refusal};
+use crate::catalog::{DraftRow, FirstAnswer, Once, Refusal};
 use crate::domain::{FileEntry, FilePath, Metadata, ModelRef, Sha256Digest, Sha256Hasher, version_digest};
 
 /// A key that a client chose for one creating call, so that sending it again does nothing twice: 1 to 255 bytes.
@@ -26,6 +26,21 @@ pub(super) fn fingerprint(files: Sha256Digest, metadata: &Metadata, more: &str) 
 }
 
 impl Registry {
+    /// Binds a key to a call that can be made again without harm: it answers the same by itself, and another call with
+    /// the key is refused.
+    pub(super) async fn bind(
+        &self,
+        caller: &Caller,
+        key: Option<IdempotencyKey>,
+        call: &str,
+        draft: &DraftRow,
+        asked: &str,
+    ) -> Result<(), Error> {
+        let Some(key) = key else { return Ok(()) };
+        let once = key.of(caller, &format!("{call} {}", draft.id), &draft.model);
+        Ok(self.catalog().bind_key(&once, Sha256Digest::of(asked.as_bytes())).await?)
+    }
+
     /// Answers a publication that was asked for before, after a look at the body: it must be the same.
     pub(super) async fn replay(
         &self,

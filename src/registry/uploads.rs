@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
-use super::{Error, Registry, StoreError};
+use super::{Error, IdempotencyKey, Registry, StoreError};
 use crate::access::Caller;
 use crate::catalog::{DraftRow, Elsewhere, FileRow, NewObject, Refusal, UploadKind, UploadRow};
 use crate::domain::{DraftId, FilePath, Integrity, PartPlan, PathSet, Sha256Digest, UploadId};
@@ -69,6 +69,7 @@ impl Registry {
         caller: &Caller,
         draft: DraftId,
         files: Vec<Declaration>,
+        key: Option<IdempotencyKey>,
         seat: Seat,
     ) -> Result<Vec<Declared>, Error> {
         self.posture_state().check().map_err(Error::WritesRefused)?;
@@ -76,6 +77,7 @@ impl Registry {
             return Err(Error::UrlsUnreachable);
         }
         let draft = self.catalog().client_draft(draft).await?;
+        self.bind(caller, key, "declare", &draft, &format!("{files:?}")).await?;
         let mut paths = PathSet::default();
         let mut planned = Vec::with_capacity(files.len());
         for file in files {

@@ -349,6 +349,18 @@ async fn same_request_with_the_same_key_answers_the_same_and_another_is_refused(
     assert_eq!(again, first);
     assert_eq!(code(draft(json!({})).await.unwrap(), 422).await, "idempotency_key_reused");
     assert_eq!(service.rows("drafts").await, 1);
+
+    // Calls that answer the same by themselves take a key too, and no other request has it.
+    let at = |rest: &str| format!("/v1/drafts/{}{rest}", first["id"].as_str().unwrap());
+    let declare = |size: u64| {
+        let files = json!({ "files": [{ "path": "m.bin", "size": size }] });
+        service.request(Method::POST, &at("/uploads")).json(&files).header("Idempotency-Key", "one").send()
+    };
+    let upload: Value = declare(5).await.unwrap().json().await.unwrap();
+    let again: Value = declare(5).await.unwrap().json().await.unwrap();
+    assert_eq!(again, upload);
+    assert_eq!(code(declare(6).await.unwrap(), 422).await, "idempotency_key_reused");
+    assert_eq!(service.rows("uploads").await, 1);
 }
 
 #[tokio::test]

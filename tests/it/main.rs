@@ -14,6 +14,7 @@ mod hostile;
 mod house;
 mod integrity;
 mod least_privilege;
+mod limits;
 mod live_aws;
 mod memory;
 mod openapi;

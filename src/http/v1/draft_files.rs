@@ -16,7 +16,7 @@ use super::publish::{AcceptedView, answer, wanted_alias};
 use super::versions::VersionView;
 use crate::domain::Expected;
 use crate::http::auth::Authenticated;
-use crate::http::extract::{Draft, DraftFile, Json};
+use crate::http::extract::{Draft, DraftFile, Json, Key};
 use crate::http::problem::{ApiError, Problem};
 use crate::http::{body, digest};
 use crate::registry::{DraftPublication, Registry};
@@ -122,7 +122,10 @@ pub(crate) struct WantedAlias {
     post,
     path = "/v1/drafts/{id}/publish",
     tag = "drafts",
-    params(("id" = String, Path, description = "The draft")),
+    params(
+        ("id" = String, Path, description = "The draft"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Another request with the same key is refused"),
+    ),
     request_body = PublishRequest,
     responses(
         (status = 201, body = VersionView, headers(("Location" = String, description = "The version by its number"))),
@@ -131,6 +134,7 @@ pub(crate) struct WantedAlias {
         (status = 401, body = Problem),
         (status = 404, body = Problem, description = "`draft_not_found`"),
         (status = 409, body = Problem, description = "`uploads_unfinished`, `digest_mismatch`, `draft_changing`, `model_deleted`"),
+        (status = 422, body = Problem, description = "`idempotency_key_reused`, `invalid_json`"),
         (status = 503, body = Problem, description = "`writes_refused`, `catalog_unavailable`"),
     ),
     security(("bearer" = []), ("basic" = []))
@@ -139,6 +143,7 @@ pub(crate) async fn publish_draft(
     State(registry): State<Registry>,
     Authenticated(caller): Authenticated,
     Draft(id): Draft,
+    Key(key): Key,
     Json(request): Json<PublishRequest>,
 ) -> Result<Response, ApiError> {
     if request.aliases.len() > MAX_ALIASES {
@@ -149,6 +154,6 @@ pub(crate) async fn publish_draft(
         metadata: request.metadata.map(metadata).transpose()?,
         aliases: request.aliases.into_iter().map(alias).collect::<Result<_, _>>()?,
     };
-    let (model, published) = registry.publish_client_draft(&caller, id, wish).await?;
+    let (model, published) = registry.publish_client_draft(&caller, id, wish, key).await?;
     answer(&registry, &caller, &model, published).await
 }

@@ -1,7 +1,7 @@
 //! `POST …/versions`: one request, one version.
 
 use axum::Json;
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -109,8 +109,10 @@ pub(crate) async fn publish_version(
         Some(alias) => vec![wanted_alias(alias, Expected::Any)?],
         None => Vec::new(),
     };
+    // A form is longer than its files: its size is no reason to refuse it.
+    let size = body.size_hint().exact().filter(|_| query.path.is_some());
     let incoming = incoming(&query, &headers, body)?;
-    let published = registry.publish(&caller, model.clone(), PublishWish { key, aliases }, incoming).await?;
+    let published = registry.publish(&caller, model.clone(), PublishWish { size, key, aliases }, incoming).await?;
     answer(&registry, &caller, &model, published).await
 }
 

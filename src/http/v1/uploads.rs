@@ -14,7 +14,7 @@ use super::files::FileView;
 use super::urls::life;
 use crate::domain::Sha256Digest;
 use crate::http::auth::Authenticated;
-use crate::http::extract::{ClientSeat, Draft, Json, Upload};
+use crate::http::extract::{ClientSeat, Draft, Json, Key, Upload};
 use crate::http::problem::{ApiError, Problem};
 use crate::registry::{Declaration, Declared, ListedPart, PartWish, Registry};
 
@@ -188,17 +188,20 @@ fn batch<T>(items: &[T], what: &str) -> Result<(), ApiError> {
     post,
     path = "/v1/drafts/{id}/uploads",
     tag = "drafts",
-    params(("id" = String, Path, description = "The draft")),
+    params(
+        ("id" = String, Path, description = "The draft"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Another request with the same key is refused"),
+    ),
     request_body = DeclareRequest,
     responses(
         (status = 200, body = DeclareView),
-        (status = 400, body = Problem, description = "`invalid_file_path`, `path_conflict`, `invalid_digest`, `invalid_part_size`, `invalid_batch`, `invalid_json`"),
+        (status = 400, body = Problem, description = "`invalid_file_path`, `path_conflict`, `invalid_digest`, `invalid_part_size`, `invalid_batch`, `invalid_json`, `invalid_idempotency_key`"),
         (status = 401, body = Problem),
         (status = 404, body = Problem, description = "`draft_not_found`"),
         (status = 409, body = Problem, description = "`urls_unreachable`, `draft_changing`, `model_deleted`"),
         (status = 413, body = Problem, description = "`too_many_files`, `namespace_full`, `file_too_large`, `body_too_large`"),
         (status = 415, body = Problem, description = "`unsupported_media_type`"),
-        (status = 422, body = Problem, description = "`invalid_json`"),
+        (status = 422, body = Problem, description = "`invalid_json`, `idempotency_key_reused`"),
         (status = 502, body = Problem, description = "`storage_failed`, `storage_denied`"),
         (status = 503, body = Problem, description = "`writes_refused`, `storage_unavailable`, `encryption_key_unusable`"),
     ),
@@ -209,6 +212,7 @@ pub(crate) async fn declare_uploads(
     Authenticated(caller): Authenticated,
     ClientSeat(seat): ClientSeat,
     Draft(id): Draft,
+    Key(key): Key,
     Json(request): Json<DeclareRequest>,
 ) -> Result<Answer<DeclareView>, ApiError> {
     batch(&request.files, "files")?;
@@ -221,7 +225,7 @@ pub(crate) async fn declare_uploads(
         })
     };
     let files = request.files.into_iter().map(declaration).collect::<Result<Vec<_>, ApiError>>()?;
-    let declared = registry.declare(&caller, id, files, seat).await?;
+    let declared = registry.declare(&caller, id, files, key, seat).await?;
     let view = |declared| match declared {
         Declared::Present(file) => DeclaredView::Present(file.into()),
         Declared::Upload { upload, plan } => DeclaredView::Upload {

@@ -327,6 +327,29 @@ impl Service {
         }
     }
 
+    /// As [`Self::assert_nothing_left_soon`], where a draft has made the row of a model that has no version.
+    pub(crate) async fn assert_nothing_left_but_a_model(&self) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while Instant::now() < deadline
+            && (self.rows("drafts").await > 0 || self.in_bucket().await != Bucket::default())
+        {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert_eq!(self.in_bucket().await, Bucket::default());
+        for table in ["drafts", "uploads", "draft_files", "versions", "version_files", "objects"] {
+            assert_eq!(self.rows(table).await, 0, "rows of {table}");
+        }
+    }
+
+    /// Makes the catalog believe that a namespace has this many bytes.
+    pub(crate) async fn fill_namespace(&self, namespace: &str, bytes: i64) {
+        let url = format!("sqlite:{}", self.data_dir().join("catalog.sqlite").display());
+        let pool = sqlx::SqlitePool::connect(&url).await.unwrap();
+        let filled = sqlx::query("update namespaces set bytes = $1 where name = $2").bind(bytes).bind(namespace);
+        assert_eq!(filled.execute(&pool).await.unwrap().rows_affected(), 1);
+        pool.close().await;
+    }
+
     /// As [`Self::assert_nothing_left`], for work that the service ends by itself after the request.
     pub(crate) async fn assert_nothing_left_soon(&self) {
         let deadline = Instant::now() + Duration::from_secs(20);
