@@ -156,7 +156,9 @@ fn every_failpoint_is_in_the_list_and_stands_in_one_place() {
     let mut places: Vec<String> = Vec::new();
     for (_, text) in rust_files("src") {
         let calls = code(&text);
-        places.extend(calls.split("failpoint::reached(\"").skip(1).map(|rest| rest.split('"').next().unwrap().to_owned()));
+        places.extend(
+            calls.split("failpoint::reached(\"").skip(1).map(|rest| rest.split('"').next().unwrap().to_owned()),
+        );
     }
     places.sort();
     let mut listed: Vec<&str> = strongroom::failpoint::POINTS.to_vec();

@@ -139,7 +139,8 @@ async fn act(dice: &mut Dice, ledger: &Ledger, api: &Api) {
             publish(ledger, &attempt, raw(api, &attempt)).await;
         }
         Action::PublishForm => {
-            let all = [("config.json", size(dice, 500)), ("a/b.bin", size(dice, 60_000)), ("a/c.bin", size(dice, 9_000))];
+            let all =
+                [("config.json", size(dice, 500)), ("a/b.bin", size(dice, 60_000)), ("a/c.bin", size(dice, 9_000))];
             let attempt = ledger.attempt(model, &all[..1 + size(dice, 2)]);
             publish(ledger, &attempt, fields(api, &attempt)).await;
         }

@@ -13,8 +13,6 @@ use crate::support::fault_proxy::FaultProxy;
 use crate::support::ledger::{Attempt, File, Ledger};
 use crate::support::service::{Api, BackEnd, Service, form, problem};
 
-/// Seconds that the object store may take for a small request.
-const PATIENCE: u64 = 1;
 const BUCKET: &str = "hostile";
 
 pub(super) struct Scene {
@@ -36,7 +34,12 @@ pub(super) enum Outcome {
 }
 
 impl Scene {
+    /// One whose store may take a second for a small request.
     pub(super) async fn new() -> Self {
+        Self::with_patience(1).await
+    }
+
+    pub(super) async fn with_patience(seconds: u64) -> Self {
         let account = Account::new(None).await;
         // The service cannot do it: it would not make a bucket behind an endpoint without TLS, as this proxy is.
         let wanted = Wanted::new(BUCKET, REGION, provision::BackEnd::Embedded);
@@ -45,7 +48,7 @@ impl Scene {
         let at = proxy.endpoint();
         let settings = format!(
             "storage = 's3'\nbucket = '{BUCKET}'\ns3_endpoint = '{at}'\nkms_endpoint = '{at}'\n\
-             provision = 'off'\nstorage_timeout_seconds = {PATIENCE}"
+             provision = 'off'\nstorage_timeout_seconds = {seconds}"
         );
         let service = Service::start_in(BackEnd::Elsewhere, &settings, account.environment()).await;
         proxy.heal();
@@ -87,8 +90,7 @@ impl Scene {
 
 /// The request that publishes an attempt as a form.
 pub(super) fn fields(api: &Api, attempt: &Attempt) -> RequestBuilder {
-    let part =
-        |form: reqwest::multipart::Form, file: &File| form.part(file.path.clone(), Part::bytes(file.bytes()));
+    let part = |form: reqwest::multipart::Form, file: &File| form.part(file.path.clone(), Part::bytes(file.bytes()));
     let body = attempt.files.iter().fold(form(), part);
     api.request(Method::POST, &format!("/v1/models/{}/versions", attempt.model)).multipart(body)
 }

@@ -24,7 +24,8 @@ pub(crate) async fn audit(s3: &Client, bucket: &str, data_dir: &Path, strays: Op
     }
     let unfinished = "select count(*) from versions where state in ('publishing', 'described')";
     assert_eq!(catalog.count(unfinished).await, 0, "versions that are not finished");
-    let unused = "select count(*) from objects o where not exists (select 1 from version_files f where f.object_id = o.id)";
+    let unused =
+        "select count(*) from objects o where not exists (select 1 from version_files f where f.object_id = o.id)";
     assert_eq!(catalog.count(unused).await, 0, "objects that no version has");
 
     let (mut objects, mut manifests) = (Versions::new(), Versions::new());
@@ -65,9 +66,11 @@ async fn all_versions(s3: &Client, bucket: &str) -> Versions {
         let request = request.set_key_marker(key_marker).set_version_id_marker(version_marker);
         let page = request.send().await.unwrap();
         assert!(page.delete_markers().is_empty(), "nobody deletes without a version: {:?}", page.delete_markers());
-        versions.extend(page.versions().iter().map(|version| {
-            (version.key().unwrap().to_owned(), version.version_id().unwrap().to_owned())
-        }));
+        versions.extend(
+            page.versions()
+                .iter()
+                .map(|version| (version.key().unwrap().to_owned(), version.version_id().unwrap().to_owned())),
+        );
         if page.is_truncated() != Some(true) {
             return versions;
         }

@@ -94,7 +94,10 @@ impl Ledger {
     fn decide(&self, attempt: &Attempt, fate: Fate) {
         let mut attempts = self.attempts.lock().unwrap();
         let decided = &mut attempts.get_mut(&attempt.digest).unwrap().1;
-        assert!(*decided == Fate::Unknown || *decided == fate, "{attempt:?} was {decided:?} and is told to be {fate:?}");
+        assert!(
+            *decided == Fate::Unknown || *decided == fate,
+            "{attempt:?} was {decided:?} and is told to be {fate:?}"
+        );
         *decided = fate;
     }
 
