@@ -77,7 +77,7 @@ impl Scene {
     }
 
     /// Starts the service again, which recovers, and asserts that it has what it must have and nothing else.
-    pub(super) async fn is_whole_after_a_restart(mut self, strays: bool) -> Self {
+    pub(super) async fn proven_whole_by_a_restart(mut self, strays: bool) -> Self {
         self.proxy.heal();
         self.service = self.service.restart().await;
         self.ledger.settle(&self.api()).await;

@@ -108,5 +108,5 @@ async fn storm_changes_loses_and_leaves_nothing() {
     println!("{before} KiB before, {after} KiB after; {:?}", scene.ledger.count());
     assert!(after < before + MORE_MEMORY, "{before} KiB before, {after} KiB after");
     // An upload that S3 began and did not tell of is swept by its age.
-    scene.is_whole_after_a_restart(true).await;
+    scene.proven_whole_by_a_restart(true).await;
 }
