@@ -88,23 +88,21 @@ impl Catalog {
         Ok(true)
     }
 
-    /// Uploads that expired before `open`, or before `completing` when they are being completed; from behind `after`.
+    /// Uploads that expired before `before`, by id, from behind `after`.
     ///
     /// # Errors
     /// [`Error`] of the database.
     pub async fn expired_uploads(
         &self,
-        open: Timestamp,
-        completing: Timestamp,
+        before: Timestamp,
         after: &str,
         limit: i64,
     ) -> Result<Vec<ExpiredUpload>, Error> {
         let rows = sqlx::query(
             "select id, s3_key, coalesce(s3_upload_id, '') as s3_upload_id from uploads \
-             where expires_at < $1 and (state <> 'completing' or expires_at < $2) and id > $3 order by id limit $4",
+             where expires_at < $1 and id > $2 order by id limit $3",
         )
-        .bind(open.millis())
-        .bind(completing.millis())
+        .bind(before.millis())
         .bind(after)
         .bind(limit)
         .fetch_all(&self.read)

@@ -7,6 +7,7 @@ use super::{Error, IdempotencyKey, Published, Registry};
 use crate::access::Caller;
 use crate::catalog::{DraftRow, DraftToPublish, Refusal, Unfinished};
 use crate::domain::{AliasChange, DraftId, FileEntry, FilePath, Metadata, ModelRef, version_digest};
+use crate::failpoint;
 
 /// How often a publication begins anew because somebody changed the draft meanwhile.
 const TRIES: usize = 5;
@@ -119,7 +120,9 @@ impl Registry {
                 metadata,
                 aliases: wish.aliases.clone(),
             };
-            match self.catalog().begin_publish_draft(&new).await.map_err(Error::from) {
+            let frozen = self.catalog().begin_publish_draft(&new).await;
+            failpoint::reached("publish:after_number").await;
+            match frozen.map_err(Error::from) {
                 // The files may have been read while they changed; the revision tells.
                 Err(Error::Refused(Refusal::DraftChanging)) => draft = self.catalog().client_draft(draft.id).await?,
                 outcome => return outcome,

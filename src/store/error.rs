@@ -146,7 +146,12 @@ impl Error {
             // its own or none.
             let status = error.raw_response().map(|answer| answer.status().as_u16());
             let is_overloaded = matches!(status, Some(429 | 500 | 502..600));
-            let code = error.code().unwrap_or(if status == Some(403) { "Forbidden" } else { "" }).to_owned();
+            let code = error.code().unwrap_or(match status {
+                Some(403) => "Forbidden",
+                Some(409) => "OperationAborted",
+                _ => "",
+            });
+            let code = code.to_owned();
             let message = error.message().map(|message| format!(": {message}")).unwrap_or_default();
             let source: BoxError = Box::new(Cause { code: code.clone(), message, source: Box::new(error) });
             if no_answer {

@@ -6,7 +6,7 @@ use super::remove::{Kind, Thing};
 use super::{ROWS, Run, SweepError};
 use crate::catalog::{ExpiredDraft, ExpiredUpload};
 
-/// How long after its end an upload that is being completed may still be.
+/// How long after its time an upload may still be being completed.
 const COMPLETING: Duration = Duration::from_hours(1);
 /// How long an answer is remembered for a client that repeats its request.
 const ANSWERS: Duration = Duration::from_hours(48);
@@ -16,8 +16,7 @@ impl Run<'_> {
     pub(super) async fn expired_uploads(&mut self) -> Result<(), SweepError> {
         let mut after = String::new();
         loop {
-            let completing = self.began.minus(COMPLETING);
-            let page = self.catalog.expired_uploads(self.began, completing, &after, ROWS).await?;
+            let page = self.catalog.expired_uploads(self.began.minus(COMPLETING), &after, ROWS).await?;
             let Some(last) = page.last() else { return Ok(()) };
             after.clone_from(&last.id);
             for ExpiredUpload { id, key, upload_id } in page {

@@ -141,7 +141,7 @@ async fn act(dice: &mut Dice, ledger: &Ledger, api: &Api) {
         Action::PublishForm => {
             let all =
                 [("config.json", size(dice, 500)), ("a/b.bin", size(dice, 60_000)), ("a/c.bin", size(dice, 9_000))];
-            let attempt = ledger.attempt(model, &all[..1 + size(dice, 2)]);
+            let attempt = ledger.attempt(model, &all[..=size(dice, 2)]);
             publish(ledger, &attempt, fields(api, &attempt)).await;
         }
         Action::PublishLarge => {

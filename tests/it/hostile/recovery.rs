@@ -34,7 +34,7 @@ async fn what_a_refused_upload_left_while_the_store_was_away_is_removed_when_it_
     let mut scene = Scene::new().await;
     for fault in [Fault::BlackHole, failing()] {
         leave_something(&scene, fault).await;
-        scene = scene.is_whole_after_a_restart(false).await;
+        scene = scene.proven_whole_by_a_restart(false).await;
     }
 }
 
@@ -80,5 +80,5 @@ async fn version_that_is_published_while_recovery_removes_something_else_keeps_i
         tell.send_replace(true);
     };
     join(publishers, watching).await;
-    scene.is_whole_after_a_restart(false).await;
+    scene.proven_whole_by_a_restart(false).await;
 }

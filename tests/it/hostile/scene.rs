@@ -13,8 +13,6 @@ use crate::support::fault_proxy::FaultProxy;
 use crate::support::ledger::{Attempt, File, Ledger};
 use crate::support::service::{Api, BackEnd, Service, form, problem};
 
-/// Seconds that the object store may take for a small request.
-const PATIENCE: u64 = 1;
 const BUCKET: &str = "hostile";
 
 pub(super) struct Scene {
@@ -36,7 +34,12 @@ pub(super) enum Outcome {
 }
 
 impl Scene {
+    /// One whose store may take a second for a small request.
     pub(super) async fn new() -> Self {
+        Self::with_patience(1).await
+    }
+
+    pub(super) async fn with_patience(seconds: u64) -> Self {
         let account = Account::new(None).await;
         // The service cannot do it: it would not make a bucket behind an endpoint without TLS, as this proxy is.
         let wanted = Wanted::new(BUCKET, REGION, provision::BackEnd::Embedded);
@@ -45,7 +48,7 @@ impl Scene {
         let at = proxy.endpoint();
         let settings = format!(
             "storage = 's3'\nbucket = '{BUCKET}'\ns3_endpoint = '{at}'\nkms_endpoint = '{at}'\n\
-             provision = 'off'\nstorage_timeout_seconds = {PATIENCE}"
+             provision = 'off'\nstorage_timeout_seconds = {seconds}"
         );
         let service = Service::start_in(BackEnd::Elsewhere, &settings, account.environment()).await;
         proxy.heal();
@@ -74,7 +77,7 @@ impl Scene {
     }
 
     /// Starts the service again, which recovers, and asserts that it has what it must have and nothing else.
-    pub(super) async fn is_whole_after_a_restart(mut self, strays: bool) -> Self {
+    pub(super) async fn proven_whole_by_a_restart(mut self, strays: bool) -> Self {
         self.proxy.heal();
         self.service = self.service.restart().await;
         self.ledger.settle(&self.api()).await;

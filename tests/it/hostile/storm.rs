@@ -12,7 +12,7 @@ const MIB: usize = 1024 * 1024;
 const CLIENTS: u64 = 6;
 const ROUNDS: u64 = 12;
 /// Retries of everything, one after the other, end within this time.
-const LONGEST: Duration = Duration::from_secs(150);
+const LONGEST: Duration = Duration::from_secs(200);
 const MODELS: [&str; 2] = ["storm/a", "storm/b"];
 /// What a storm may add to the most memory that the service ever had, in KiB: buffers of requests that are sent again.
 const MORE_MEMORY: u64 = 48 * 1024;
@@ -29,7 +29,7 @@ fn faults() -> Vec<(u64, Fault)> {
         (20, Fault::Duplicate),
         (20, Fault::Truncate(20)),
         (10, Fault::Delay(Duration::from_millis(700))),
-        (5, Fault::Delay(Duration::from_millis(2500))),
+        (5, Fault::Delay(Duration::from_secs(8))),
         (5, Fault::BlackHole),
     ]
 }
@@ -86,7 +86,8 @@ fn peak(scene: &Scene) -> u64 {
 
 #[tokio::test]
 async fn storm_changes_loses_and_leaves_nothing() {
-    let scene = Scene::new().await;
+    // A busy machine must not look like a storm.
+    let scene = Scene::with_patience(3).await;
     let calm = clients(&scene, 1).await;
     assert!(calm.iter().all(|outcome| *outcome == Outcome::Acknowledged), "{calm:?}");
     let before = peak(&scene);
@@ -107,5 +108,5 @@ async fn storm_changes_loses_and_leaves_nothing() {
     println!("{before} KiB before, {after} KiB after; {:?}", scene.ledger.count());
     assert!(after < before + MORE_MEMORY, "{before} KiB before, {after} KiB after");
     // An upload that S3 began and did not tell of is swept by its age.
-    scene.is_whole_after_a_restart(true).await;
+    scene.proven_whole_by_a_restart(true).await;
 }

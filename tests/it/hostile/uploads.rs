@@ -13,7 +13,7 @@ const FORM: &[(&str, usize)] = &[("config.json", 500), ("a/large.bin", 9 * MIB),
 const MODEL: &str = "hostile/model";
 
 /// No request is longer under way than this, with the time limits of these tests.
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 /// Joining parts may take 20 times as long as a small request, and is tried until twice that is over.
 const LONG: Duration = Duration::from_secs(100);
 
@@ -57,7 +57,7 @@ async fn passes(operation: &'static str, files: &[(&str, usize)], strays: bool, 
         assert_eq!(scene.proxy.faults(), 1, "{operation} {fault:?} did not happen");
         scene.proxy.heal();
     }
-    scene.is_whole_after_a_restart(strays).await;
+    scene.proven_whole_by_a_restart(strays).await;
 }
 
 /// A fault that stays, and what the client is told of it.
@@ -71,7 +71,7 @@ async fn refuses(operation: &'static str, files: &[(&str, usize)], faults: &[(Fa
         assert!(scene.proxy.faults() > 0, "{operation} {fault:?} did not happen");
         scene.publish_undisturbed(MODEL).await;
     }
-    scene.is_whole_after_a_restart(operation == "CreateMultipartUpload").await;
+    scene.proven_whole_by_a_restart(operation == "CreateMultipartUpload").await;
 }
 
 fn staying(when_after: Outcome, within: Duration) -> Vec<(Fault, Outcome, Duration)> {
@@ -152,5 +152,5 @@ async fn fault_at_a_manifest_delays_a_version_and_loses_none() {
     scene.proxy.inject(Rule::on("PutObject").does(Fault::HangUpAfter));
     let attempt = scene.ledger.attempt(MODEL, SMALL);
     assert_eq!(scene.publish(&attempt, SOON).await, Outcome::Acknowledged);
-    scene.is_whole_after_a_restart(false).await;
+    scene.proven_whole_by_a_restart(false).await;
 }
