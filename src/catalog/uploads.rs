@@ -283,7 +283,7 @@ impl Catalog {
     ) -> Result<Option<UploadRow>, Error> {
         let query = format!(
             "select {COLUMNS} from uploads where draft_id = $1 and path = $2 and size = $3 \
-             and coalesce(sha256, '') = $4 and kind = 'presigned' order by id limit 1"
+             and ($4 = '' or coalesce(sha256, $4) = $4) and kind = 'presigned' order by id limit 1"
         );
         let row = sqlx::query(sqlx::AssertSqlSafe(query))
             .bind(draft.id.to_string())
@@ -308,6 +308,20 @@ impl Catalog {
             .await
             .map_err(Error::during("look an upload up"))?;
         Ok(row.is_some())
+    }
+
+    /// Records what the client says the digest of the whole is, when it is completed.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn state_digest(&self, upload: UploadId, sha256: Sha256Digest) -> Result<(), Error> {
+        sqlx::query("update uploads set sha256 = $2 where id = $1 and sha256 is null")
+            .bind(upload.to_string())
+            .bind(sha256.to_string())
+            .execute(&self.write)
+            .await
+            .map_err(Error::during("record a digest"))?;
+        Ok(())
     }
 
     /// Forgets an upload that will not be completed; harmless when it is gone.

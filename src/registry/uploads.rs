@@ -7,7 +7,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use super::{Error, IdempotencyKey, Registry, StoreError};
 use crate::access::Caller;
 use crate::catalog::{DraftRow, Elsewhere, FileRow, NewObject, Refusal, UploadKind, UploadRow};
-use crate::domain::{DraftId, FilePath, Integrity, PartPlan, PathSet, Sha256Digest, UploadId};
+use crate::domain::{DraftId, FilePath, Integrity, PartLedger, PartPlan, PathSet, Sha256Digest, UploadId};
 use crate::failpoint;
 use crate::store::{CopySource, ListedPart, PartToSign, PresignedParts, Seat, UploadToComplete};
 
@@ -90,7 +90,7 @@ impl Registry {
         for (at, (file, plan)) in planned.iter().enumerate() {
             let outcome = match self.have(caller, &draft, file).await? {
                 Some(file) => Some(Declared::Present(file)),
-                None => self.going_on(&draft, file).await?.map(|(upload, plan)| Declared::Upload { upload, plan }),
+                None => self.going_on(&draft, file).await?,
             };
             if outcome.is_none() {
                 new.push((at, self.presigned_row(caller, &draft, file, *plan)));
@@ -186,16 +186,10 @@ impl Registry {
             (Some(sha256), _) | (None, Some(sha256)) => sha256,
             (None, None) => return Err(Error::DigestRequired(upload.path)),
         };
-        let mut unsigned = Vec::new();
-        let mut parts = Vec::with_capacity(plan.part_count as usize);
-        for number in 1..=plan.part_count {
-            match (ledger.digest(number), plan.size_of(number)) {
-                (Some(sha256), Some(size)) => parts.push(PartToSign { number, size, sha256 }),
-                _ => unsigned.push(number),
-            }
-        }
-        if !unsigned.is_empty() {
-            return Err(StoreError::PartsMissing { numbers: unsigned }.into());
+        let parts = recorded(&plan, &ledger)?;
+        if upload.sha256.is_none() {
+            // Who asks again after a crash need not say it again.
+            self.catalog().state_digest(upload.id, sha256).await?;
         }
         let registry = self.clone();
         // It goes on when the client goes away: S3 may take minutes, and what it made must find its row.
@@ -373,10 +367,25 @@ impl Registry {
         }
     }
 
-    /// An open upload of the same file.
-    async fn going_on(&self, draft: &DraftRow, file: &Declaration) -> Result<Option<(UploadRow, PartPlan)>, Error> {
+    /// An open upload of the same file, or the file itself where only the answer to its completion was lost.
+    async fn going_on(&self, draft: &DraftRow, file: &Declaration) -> Result<Option<Declared>, Error> {
         let found = self.catalog().same_upload(draft, &file.path, file.size, file.sha256).await?;
-        found.map(|upload| plan_of(&upload).map(|plan| (upload, plan))).transpose()
+        let Some(upload) = found else { return Ok(None) };
+        let plan = plan_of(&upload)?;
+        if upload.s3_upload_id.is_none() || self.parts_there(&upload).await?.is_some() {
+            return Ok(Some(Declared::Upload { upload, plan }));
+        }
+        // S3 does not have it any more: it was completed, or somebody else aborted it.
+        let (_, ledger) = self.catalog().upload(draft.id, upload.id).await?;
+        if let (Some(sha256), Ok(parts)) = (upload.sha256.or(file.sha256), recorded(&plan, &ledger)) {
+            match self.complete(upload.clone(), plan, parts, sha256).await {
+                Ok(file) => return Ok(Some(Declared::Present(file))),
+                Err(Error::Store(StoreError::NotFound { .. } | StoreError::PartsMissing { .. })) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.catalog().forget_upload(upload.id).await?;
+        Ok(None)
     }
 
     async fn begin_at_s3(&self, mut upload: UploadRow) -> Result<UploadRow, Error> {
@@ -408,4 +417,17 @@ fn plan_of(upload: &UploadRow) -> Result<PartPlan, Error> {
 
 fn begun(upload: &UploadRow) -> Result<&str, Error> {
     upload.s3_upload_id.as_deref().ok_or_else(|| Error::UploadNotBegun(upload.path.clone()))
+}
+
+/// Every part with the digest that its URL was signed for.
+fn recorded(plan: &PartPlan, ledger: &PartLedger) -> Result<Vec<PartToSign>, StoreError> {
+    let mut numbers = Vec::new();
+    let mut parts = Vec::with_capacity(plan.part_count as usize);
+    for number in 1..=plan.part_count {
+        match (ledger.digest(number), plan.size_of(number)) {
+            (Some(sha256), Some(size)) => parts.push(PartToSign { number, size, sha256 }),
+            _ => numbers.push(number),
+        }
+    }
+    if numbers.is_empty() { Ok(parts) } else { Err(StoreError::PartsMissing { numbers }) }
 }
