@@ -1,12 +1,13 @@
 //! What no real S3 does on demand: limits, lists that repeat themselves, and answers that are lost.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
 use aws_smithy_http_client::Connector;
 use aws_smithy_runtime_api::client::http::SharedHttpConnector;
-use strongroom::domain::{LARGEST_PART_BYTES, MAX_OBJECT_BYTES, Sha256Digest, UploadToken};
-use strongroom::store::{Copied, CopySource, Error, ListedPart, PartToSign, Store, Stored, UploadToComplete};
+use secrecy::ExposeSecret as _;
+use strongroom::domain::{LARGEST_PART_BYTES, MAX_OBJECT_BYTES, Sha256Digest, Timestamp, UploadToken};
+use strongroom::store::{Copied, CopySource, Error, ListedPart, PartToSign, Seat, Store, Stored, UploadToComplete};
 
 use super::place;
 use crate::support::scripted_s3::{Reply, ScriptedS3};
@@ -23,19 +24,25 @@ struct Stage {
     token: UploadToken,
 }
 
+fn direct() -> SharedHttpConnector {
+    SharedHttpConnector::new(Connector::builder().build_http())
+}
+
+fn client(endpoint: &str) -> aws_sdk_s3::Client {
+    let config = aws_sdk_s3::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .endpoint_url(endpoint)
+        .force_path_style(true)
+        .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+        .build();
+    aws_sdk_s3::Client::from_conf(config)
+}
+
 impl Stage {
     async fn new() -> Self {
         let s3 = ScriptedS3::start().await;
-        let config = aws_sdk_s3::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new("us-east-1"))
-            .endpoint_url(&s3.endpoint)
-            .force_path_style(true)
-            .credentials_provider(Credentials::new("test", "test", None, None, "test"))
-            .build();
-        let client = aws_sdk_s3::Client::from_conf(config);
-        let direct = SharedHttpConnector::new(Connector::builder().build_http());
-        let store = place::store(&client, direct, "bucket", ARN);
+        let store = place::store(&client(&s3.endpoint), direct(), "bucket", ARN);
         Self { s3, store, token: UploadToken::generate() }
     }
 
@@ -371,4 +378,36 @@ async fn copy_in_ranges_that_fails_leaves_no_upload() {
     assert!(stage.copy(LARGEST_PART_BYTES + 1).await.is_err());
     assert_eq!(stage.s3.received("AbortMultipartUpload").len(), 1);
     assert_eq!(stage.s3.operations().last().unwrap(), "AbortMultipartUpload");
+}
+
+#[tokio::test]
+async fn urls_are_signed_with_the_credentials_that_bound_their_life() {
+    let client = client("http://s3.example:9000");
+    let end = SystemTime::now() + Duration::from_mins(5);
+    let credentials = Credentials::new("LOOKED-AT", "secret", Some("session".into()), Some(end), "test");
+    let store = place::store_with(&client, direct(), "bucket", ARN, credentials);
+    let parts = [part(1, 7), part(2, 0)];
+    let signed = store.presign_parts(Seat::Remote, KEY, "u", &parts, Duration::from_mins(15)).await.unwrap().unwrap();
+    let left = signed.expires_at.millis() - Timestamp::now().millis();
+    assert!((237_000..=240_000).contains(&left), "{left}");
+    let got = store.presign_get(Seat::Remote, KEY, "v1", "attachment", Duration::from_mins(15)).await.unwrap().unwrap();
+    for url in signed.parts.iter().map(place::exposed).chain([got.url.expose_secret()]) {
+        assert!(url.starts_with("http://s3.example:9000/bucket/models/a/b/m?"), "{url}");
+        assert!(url.contains("X-Amz-Credential=LOOKED-AT"), "{url}");
+        assert!(url.contains("X-Amz-Expires=239") || url.contains("X-Amz-Expires=240"), "{url}");
+    }
+    let too_many = store.presign_parts(Seat::Remote, KEY, "u", &[part(10_001, 1)], Duration::from_mins(15)).await;
+    assert!(matches!(too_many, Err(Error::TooLarge)));
+    let too_large = part(1, LARGEST_PART_BYTES + 1);
+    let too_large = store.presign_parts(Seat::Remote, KEY, "u", &[too_large], Duration::from_mins(15)).await;
+    assert!(matches!(too_large, Err(Error::TooLarge)));
+}
+
+#[tokio::test]
+async fn credentials_that_end_in_a_moment_sign_nothing() {
+    let end = SystemTime::now() + Duration::from_secs(80);
+    let credentials = Credentials::new("key", "secret", None, Some(end), "test");
+    let store = place::store_with(&client("http://s3.example:9000"), direct(), "bucket", ARN, credentials);
+    let signed = store.presign_parts(Seat::Remote, KEY, "u", &[part(1, 7)], Duration::from_mins(15)).await;
+    assert!(matches!(signed, Err(Error::Unavailable { .. })));
 }
