@@ -7,6 +7,7 @@
 mod aliases;
 mod condemned;
 mod describe;
+mod draft_files;
 mod drafts;
 mod error;
 mod expired;
@@ -34,6 +35,7 @@ mod vaults;
 mod verification;
 mod versions;
 pub use aliases::{AliasMove, AliasOutcome, AliasRow, MAX_ALIASES, Standing};
+pub use draft_files::Placed;
 pub use drafts::DraftRow;
 pub use error::Error;
 pub use idempotency::{FirstAnswer, Once};
@@ -60,7 +62,7 @@ pub use purge::{ModelPurge, Purge};
 pub use stored::{Manifested, Scope, StoredObject};
 pub use sweep::{Pin, Sighted, Sighting};
 pub use tokens::TokenRow;
-pub use uploads::{Placed, Room, UploadKind, UploadRow};
+pub use uploads::{Room, UploadKind, UploadRow};
 pub use verification::{Declared, Found, ObjectCounts, ObjectToCheck, Recorded};
 
 use sqlx::AnyPool;
