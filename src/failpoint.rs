@@ -26,6 +26,7 @@ pub const POINTS: &[&str] = &[
     "put:after_commit",
     "removal:after_bytes",
     "end_draft:after_rows",
+    "freeze:after_number",
     // A refused request, and what recovery removes.
     "discard:before_removal",
     "discard:after_removal",

@@ -121,7 +121,7 @@ impl Registry {
                 aliases: wish.aliases.clone(),
             };
             let frozen = self.catalog().begin_publish_draft(&new).await;
-            failpoint::reached("publish:after_number").await;
+            failpoint::reached("freeze:after_number").await;
             match frozen.map_err(Error::from) {
                 // The files may have been read while they changed; the revision tells.
                 Err(Error::Refused(Refusal::DraftChanging)) => draft = self.catalog().client_draft(draft.id).await?,

@@ -25,8 +25,11 @@ async fn is_whole(service: &Service, ledger: &Ledger) {
 
 #[test]
 fn every_place_is_reached_by_a_scenario() {
-    let mut missing: Vec<&str> =
-        POINTS.iter().copied().filter(|point| !reached().contains(point) && !drafts::POINTS.contains(point)).collect();
+    let mut missing: Vec<&str> = POINTS
+        .iter()
+        .copied()
+        .filter(|point| !reached().contains(point) && !drafts::POINTS.contains(point) && *point != drafts::FROZEN)
+        .collect();
     missing.dedup();
     assert_eq!(missing, Vec::<&str>::new(), "say in tests/it/crash/scenarios.rs how a test gets there");
 }

@@ -20,6 +20,9 @@ pub(super) const POINTS: &[&str] = &[
     "end_draft:after_rows",
 ];
 
+/// Where it is killed while somebody else moves an alias.
+pub(super) const FROZEN: &str = "freeze:after_number";
+
 const MIB: usize = 1 << 20;
 const SETTINGS: &str = "sweep_age_hours = 0";
 
@@ -78,7 +81,7 @@ async fn killed_at_each_place_of_a_draft_the_client_goes_on_and_nothing_else_is_
 
 #[tokio::test]
 async fn alias_that_moves_while_its_version_is_published_stays_and_the_publisher_is_told() {
-    let mut service = Service::start_in(BackEnd::Embedded, "", stopping_at("publish:after_number:3")).await;
+    let mut service = Service::start_in(BackEnd::Embedded, "", stopping_at(FROZEN)).await;
     for content in ["one", "two"] {
         service.published("crash/alias", "m.bin", content.as_bytes()).await;
     }
@@ -92,7 +95,7 @@ async fn alias_that_moves_while_its_version_is_published_stays_and_the_publisher
     };
     tokio::select! {
         _ = publish(&service) => panic!("it was not stopped"),
-        () = service.stands_at("publish:after_number") => {}
+        () = service.stands_at(FROZEN) => {}
     }
     let moved =
         service.request(Method::PUT, "/v1/models/crash/alias/aliases/production").json(&json!({ "version": 1 }));
