@@ -39,8 +39,8 @@ pub enum VerifyError {
 /// What is to be verified.
 #[derive(Debug, Clone)]
 pub struct Wish {
-    /// The part of the objects whose bytes are read, 0 to 1.
-    pub sample: f64,
+    /// The part of the objects whose bytes are read, in millionths.
+    pub sample: u32,
     /// Only this one.
     pub namespace: Option<Namespace>,
     /// Files of drafts and manifests, too.

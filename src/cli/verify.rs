@@ -22,7 +22,7 @@ pub(super) struct Verify {
     settings: Settings,
     /// Read the bytes of a random part of the files only; S3 is asked about all of them.
     #[arg(long, value_name = "N%", default_value = "100%", value_parser = part)]
-    sample: f64,
+    sample: u32,
     /// Look at one namespace only.
     #[arg(long, value_name = "NS")]
     namespace: Option<Namespace>,
@@ -86,10 +86,17 @@ fn tell(progress: String) {
     let _told = writeln!(std::io::stderr(), "strongroom: {progress}");
 }
 
-/// `5%`, or `5`, as a part of 1.
-fn part(text: &str) -> Result<f64, &'static str> {
-    let number: f64 = text.trim_end_matches('%').parse().map_err(|_| "a number from 0% to 100%")?;
-    if (0.0..=100.0).contains(&number) { Ok(number / 100.0) } else { Err("a number from 0% to 100%") }
+/// `5%`, `5` or `0.25%` in millionths.
+fn part(text: &str) -> Result<u32, &'static str> {
+    const RULE: &str = "a number from 0% to 100% with at most four decimals";
+    let number = text.strip_suffix('%').unwrap_or(text);
+    let (whole, decimals) = number.split_once('.').unwrap_or((number, "0"));
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    if !digits(whole) || !digits(decimals) || whole.len() > 3 || decimals.len() > 4 {
+        return Err(RULE);
+    }
+    let millionths: u32 = format!("{whole}{decimals:0<4}").parse().map_err(|_| RULE)?;
+    if millionths <= 1_000_000 { Ok(millionths) } else { Err(RULE) }
 }
 
 /// All of it or nothing: renamed into place.
@@ -108,8 +115,9 @@ mod tests {
 
     #[test]
     fn sample_is_a_percentage() {
-        assert_eq!((part("5%"), part("100"), part("0.5%")), (Ok(0.05), Ok(1.0), Ok(0.005)));
-        for text in ["", "%", "-1%", "101%", "NaN", "half"] {
+        assert_eq!((part("5%"), part("100"), part("0.5%")), (Ok(50_000), Ok(1_000_000), Ok(5_000)));
+        assert_eq!((part("0"), part("0.0001%"), part("100.0%")), (Ok(0), Ok(1), Ok(1_000_000)));
+        for text in ["", "%", "-1%", "101%", "100.1%", "NaN", "half", "1.", ".5", "0.00001%"] {
             assert!(part(text).is_err(), "{text}");
         }
     }

@@ -28,14 +28,16 @@ const PARALLEL_MANIFESTS: usize = 2;
 /// How often S3 is asked for the same before it counts as a finding.
 const TRIES: u32 = 3;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
+/// A sample of everything.
+const ALL: u32 = 1_000_000;
 /// So many objects in a row of which S3 says nothing: it is S3, not they.
 const UNEXAMINED_IN_A_ROW: u32 = 20;
 
 /// What is to be looked at, and what is to be done with what is found.
 #[derive(Debug, Clone)]
 pub struct InspectionOptions {
-    /// The part of the objects whose bytes are read, 0 to 1.
-    pub sample: f64,
+    /// The part of the objects whose bytes are read, in millionths.
+    pub sample: u32,
     /// Only this one.
     pub namespace: Option<Namespace>,
     /// Files of drafts and manifests, too.
@@ -94,7 +96,7 @@ impl Inspector {
             began_at: Some(Timestamp::now()),
             bucket: self.store.bucket().to_owned(),
             namespace: options.namespace.clone().map(String::from),
-            sample: options.sample,
+            sample: f64::from(options.sample) / f64::from(ALL),
             full: options.full,
             ..InspectionReport::default()
         };
@@ -334,23 +336,22 @@ fn told(error: &dyn std::error::Error) -> String {
 /// Takes each item with the same chance, and of many items exactly their part.
 #[derive(Debug)]
 struct Sample {
-    part: f64,
-    sum: f64,
+    /// Both in millionths.
+    part: u32,
+    sum: u32,
 }
 
 impl Sample {
-    fn new(part: f64, random: u128) -> Self {
-        // From 0 to below 1; the lower bits are the random ones.
-        let phase =
-            f64::from(u32::try_from(random & u128::from(u32::MAX)).unwrap_or_default()) / (f64::from(u32::MAX) + 1.0);
-        Self { part, sum: phase }
+    fn new(part: u32, random: u128) -> Self {
+        let phase = u32::try_from(random % u128::from(ALL)).unwrap_or_default();
+        Self { part: part.min(ALL), sum: phase }
     }
 
     fn takes(&mut self) -> bool {
         self.sum += self.part;
-        let takes = self.sum >= 1.0;
+        let takes = self.sum >= ALL;
         if takes {
-            self.sum -= 1.0;
+            self.sum -= ALL;
         }
         takes
     }
@@ -360,20 +361,19 @@ impl Sample {
 mod tests {
     use super::*;
 
-    fn taken(part: f64, random: u128, of: usize) -> Vec<usize> {
+    fn taken(part: u32, random: u128, of: usize) -> Vec<usize> {
         let mut sample = Sample::new(part, random);
         (0..of).filter(|_| sample.takes()).collect()
     }
 
     #[test]
     fn sample_has_its_part_and_not_always_the_same() {
-        for random in [0, 7, u128::MAX, 1 << 31] {
-            assert_eq!(taken(1.0, random, 50).len(), 50);
-            assert_eq!(taken(0.0, random, 50).len(), 0);
-            assert_eq!(taken(0.1, random, 50).len(), 5);
-            let hundredth = taken(0.01, random, 1000).len();
-            assert!((9..=11).contains(&hundredth), "{hundredth}");
+        for random in [0, 7, u128::MAX, 999_999] {
+            assert_eq!(taken(ALL, random, 50).len(), 50);
+            assert_eq!(taken(0, random, 50).len(), 0);
+            assert_eq!(taken(ALL / 10, random, 50).len(), 5);
+            assert_eq!(taken(ALL / 100, random, 1000).len(), 10);
         }
-        assert_ne!(taken(0.1, 0, 50), taken(0.1, 1 << 31, 50));
+        assert_ne!(taken(ALL / 10, 0, 50), taken(ALL / 10, 500_000, 50));
     }
 }
