@@ -9,6 +9,9 @@ use crate::failpoint;
 /// How long a client waits for what it brought to be removed before it gets its error; the removal goes on.
 const REMOVAL_WAIT: Duration = Duration::from_secs(10);
 
+/// Most pages of a prefix that are removed at once; a draft has at most 100,000 files, and a page 1,000 versions.
+const MAX_PAGES: usize = 10_000;
+
 impl Registry {
     /// Removes something in a task of its own, and waits for that a moment: while the object store is away it takes
     /// minutes, and who waits has an error of its own to hear of.
@@ -51,7 +54,7 @@ impl Registry {
     pub(super) async fn remove_unpinned(&self, prefix: &str) -> Result<(), Error> {
         self.store().abort_uploads_below(prefix).await?;
         let mut after = None;
-        loop {
+        for _ in 0..MAX_PAGES {
             let page = self.store().list_versions(prefix, after.as_ref()).await?;
             for listed in page.versions {
                 match self.catalog().object_at(&listed.key, &listed.version_id).await? {
@@ -62,8 +65,9 @@ impl Registry {
             }
             after = page.next;
             if after.is_none() {
-                return Ok(());
+                break;
             }
         }
+        Ok(())
     }
 }
