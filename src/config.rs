@@ -144,8 +144,8 @@ pub struct Limits {
     pub download_url_life: Duration,
     /// `max_download_url_seconds`, 60 to 43,200, default 43,200: longest life that may be asked for.
     pub max_download_url_life: Duration,
-    /// `verify_parallel`, 0 to 64, default 2: files that are read at the same time to verify what clients declared; 0 for
-    /// none.
+    /// `verify_parallel`, 0 to 64, default 2: files that are read at the same time to verify what clients declared; with
+    /// 0 none is.
     pub verify_parallel: usize,
     /// `trash_days`, 0 to 3,650, default 30: how long what was deleted can be restored.
     pub trash: Duration,
