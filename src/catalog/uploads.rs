@@ -397,7 +397,11 @@ pub(super) async fn refuse_too_many(tx: &mut AnyConnection, draft: DraftId, max:
     .await
     .and_then(|row| row.try_get("n"))
     .map_err(fail())?;
-    if files as usize > max { Err(Refusal::TooManyFiles { max }.into()) } else { Ok(()) }
+    if usize::try_from(files).is_ok_and(|files| files > max) {
+        Err(Refusal::TooManyFiles { max }.into())
+    } else {
+        Ok(())
+    }
 }
 
 /// Refuses what would not fit into the namespace, so far as it is known before the bytes.

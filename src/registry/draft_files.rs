@@ -27,7 +27,7 @@ impl Registry {
         self.posture_state().check().map_err(Error::WritesRefused)?;
         let draft = self.catalog().client_draft(draft).await?;
         let turn = self.turn().await?;
-        let upload = self.intent(caller, &draft, &path, size, None);
+        let upload = intent(caller, &draft, &path, size, None);
         let registry = self.clone();
         let task = self.tasks.spawn(async move {
             let _turn = turn;
@@ -92,34 +92,6 @@ impl Registry {
         }
     }
 
-    /// The row that is there before the bytes of a file that ends with its request.
-    pub(super) fn intent(
-        &self,
-        caller: &Caller,
-        draft: &DraftRow,
-        path: &FilePath,
-        size: Option<u64>,
-        sha256: Option<Sha256Digest>,
-    ) -> UploadRow {
-        let now = Timestamp::now();
-        UploadRow {
-            id: UploadId::generate(),
-            draft: draft.id,
-            kind: UploadKind::Streamed,
-            path: path.clone(),
-            size,
-            sha256,
-            part_size: None,
-            part_count: None,
-            s3_key: ObjectKey::File { model: &draft.model, draft: &draft.prefix, path }.to_string(),
-            s3_upload_id: None,
-            token: UploadToken::generate(),
-            created_at: now,
-            created_by: caller.principal.clone(),
-            expires_at: now.plus(super::uploads::UPLOAD_LIFE),
-        }
-    }
-
     /// Removes what an upload through the service left, and its row; what cannot be removed now is left to recovery.
     pub(super) async fn end_upload(&self, upload: &UploadRow) {
         let ended = async {
@@ -143,5 +115,32 @@ impl Registry {
         let wait = self.limits().memory_wait;
         let turn = tokio::time::timeout(wait, Arc::clone(&self.turns).acquire_owned()).await;
         Ok(turn.ok().and_then(Result::ok).ok_or(StoreError::Busy(wait))?)
+    }
+}
+
+/// The row that is there before the bytes of a file that ends with its request.
+pub(super) fn intent(
+    caller: &Caller,
+    draft: &DraftRow,
+    path: &FilePath,
+    size: Option<u64>,
+    sha256: Option<Sha256Digest>,
+) -> UploadRow {
+    let now = Timestamp::now();
+    UploadRow {
+        id: UploadId::generate(),
+        draft: draft.id,
+        kind: UploadKind::Streamed,
+        path: path.clone(),
+        size,
+        sha256,
+        part_size: None,
+        part_count: None,
+        s3_key: ObjectKey::File { model: &draft.model, draft: &draft.prefix, path }.to_string(),
+        s3_upload_id: None,
+        token: UploadToken::generate(),
+        created_at: now,
+        created_by: caller.principal.clone(),
+        expires_at: now.plus(super::uploads::UPLOAD_LIFE),
     }
 }

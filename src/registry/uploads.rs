@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
+use super::draft_files::intent;
 use super::{Error, IdempotencyKey, Registry, StoreError};
 use crate::access::Caller;
 use crate::catalog::{DraftRow, Elsewhere, FileRow, NewObject, Refusal, UploadKind, UploadRow};
@@ -93,7 +94,7 @@ impl Registry {
                 None => self.going_on(&draft, file).await?,
             };
             if outcome.is_none() {
-                new.push((at, self.presigned_row(caller, &draft, file, *plan)));
+                new.push((at, presigned_row(caller, &draft, file, *plan)));
             }
             outcomes.push(outcome);
         }
@@ -334,7 +335,7 @@ impl Registry {
         sha256: Sha256Digest,
         source: &Elsewhere,
     ) -> Option<FileRow> {
-        let upload = self.intent(caller, draft, &file.path, Some(file.size), Some(sha256));
+        let upload = intent(caller, draft, &file.path, Some(file.size), Some(sha256));
         let _live = self.live_uploads.begin(upload.id);
         let copy = async {
             self.catalog().begin_uploads(draft, std::slice::from_ref(&upload), self.room()).await?;
@@ -399,13 +400,6 @@ impl Registry {
         self.store().abort_upload(&upload.s3_key, &id).await?;
         Ok(self.catalog().upload(upload.draft, upload.id).await?.0)
     }
-
-    fn presigned_row(&self, caller: &Caller, draft: &DraftRow, file: &Declaration, plan: PartPlan) -> UploadRow {
-        let mut row = self.intent(caller, draft, &file.path, Some(file.size), file.sha256);
-        row.kind = UploadKind::Presigned;
-        (row.part_size, row.part_count) = (Some(plan.part_size), Some(plan.part_count));
-        row
-    }
 }
 
 fn plan_of(upload: &UploadRow) -> Result<PartPlan, Error> {
@@ -430,4 +424,11 @@ fn recorded(plan: &PartPlan, ledger: &PartLedger) -> Result<Vec<PartToSign>, Sto
         }
     }
     if numbers.is_empty() { Ok(parts) } else { Err(StoreError::PartsMissing { numbers }) }
+}
+
+fn presigned_row(caller: &Caller, draft: &DraftRow, file: &Declaration, plan: PartPlan) -> UploadRow {
+    let mut row = intent(caller, draft, &file.path, Some(file.size), file.sha256);
+    row.kind = UploadKind::Presigned;
+    (row.part_size, row.part_count) = (Some(plan.part_size), Some(plan.part_count));
+    row
 }

@@ -168,7 +168,7 @@ async fn namespace_that_demands_verification_publishes_only_what_was_read(servic
     let lifted: Value = patch(json!({ "require_verified": false })).await.unwrap().json().await.unwrap();
     assert_eq!(lifted["require_verified"], false);
     patch(json!({ "require_verified": false })).await.unwrap();
-    assert_eq!(service.rows("outbox where event like '%verification_demanded%'").await, 2);
+    assert_eq!(service.journalled("verification_demanded").await, 2);
     assert_eq!(code(patch(json!({ "require_verified": "yes" })).await.unwrap(), 422).await, "invalid_json");
 }
 

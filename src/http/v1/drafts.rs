@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::files::FileView;
 use super::uploads::PartsThere;
-use crate::domain::{DraftId, FilePath, Metadata};
+use crate::domain::{DraftId, FilePath, Metadata, VersionNumber};
 use crate::http::auth::Authenticated;
 use crate::http::extract::{Draft, Json, Key, Model, Query};
 use crate::http::page::{PageQuery, PageView, cursor};
@@ -132,7 +132,7 @@ impl From<DraftRow> for DraftSummary {
             namespace: draft.model.namespace.into(),
             name: draft.model.name.into(),
             state: "open",
-            base: draft.base.map(|base| base.get()),
+            base: draft.base.map(VersionNumber::get),
             metadata: draft.metadata.as_map().clone(),
             keep: draft.keep,
             expires_at: draft.expires_at.map(|at| at.to_string()),

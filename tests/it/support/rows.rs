@@ -39,6 +39,18 @@ impl Rows {
         self.texts("select json_extract(event, '$.type') from outbox order by seq").await
     }
 
+    /// Keeps everybody from writing the journal, as a store that does not answer would.
+    pub(crate) async fn hold_journal(&self) {
+        let held = "insert into leases (name, owner, until) values ('journal', 'test', 99999999999999) \
+                    on conflict (name) do update set owner = 'test', until = 99999999999999";
+        self.execute(held).await;
+    }
+
+    /// Lets the journal be written again.
+    pub(crate) async fn release_journal(&self) {
+        self.execute("delete from leases where name = 'journal'").await;
+    }
+
     /// Lets the journal have everything, as a flush does.
     pub(crate) async fn flush(&self) {
         self.execute("delete from outbox").await;

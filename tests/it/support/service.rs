@@ -341,6 +341,23 @@ impl Service {
         }
     }
 
+    /// How many changes of a type the bucket's journal has, when it has all.
+    pub(crate) async fn journalled(&self, kind: &str) -> usize {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while self.rows("outbox").await > 0 {
+            assert!(Instant::now() < deadline, "the outbox is not drained");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let (s3, kind) = (self.s3().await, format!("\"type\":\"{kind}\""));
+        let mut count = 0;
+        for key in self.in_bucket().await.versions.iter().filter(|key| key.starts_with("journal/")) {
+            let object = s3.get_object().bucket(&self.bucket).key(key).send().await.unwrap();
+            let text = String::from_utf8(object.body.collect().await.unwrap().to_vec()).unwrap();
+            count += usize::from(text.contains(&kind));
+        }
+        count
+    }
+
     /// Makes the catalog believe that a namespace has this many bytes.
     pub(crate) async fn fill_namespace(&self, namespace: &str, bytes: i64) {
         let url = format!("sqlite:{}", self.data_dir().join("catalog.sqlite").display());

@@ -188,7 +188,7 @@ impl History {
         );
         self.scene.rows.execute(sql).await;
         let sql = format!(
-            "insert into draft_files select d.id, 'whole', o.id, 0 from drafts d, objects o where d.id = '{id}' and o.s3_key = '{key}'"
+            "insert into draft_files (draft_id, path, object_id, created_at) select d.id, 'whole', o.id, 0 from drafts d, objects o where d.id = '{id}' and o.s3_key = '{key}'"
         );
         // The draft may have been swept at its end already; then the row is one that nothing refers to.
         self.scene.rows.execute(sql).await;

@@ -53,6 +53,18 @@ async fn a_version_is_purged_after_the_journal_says_so_and_only_its_number_is_le
 }
 
 #[tokio::test]
+async fn a_sweep_writes_the_journal_itself_and_purges_at_once() {
+    let scene = Scene::with("trash_days = 0").await;
+    scene.rows.release_journal().await;
+    scene.service.published("a/b", "m.bin", b"one").await;
+    assert_eq!(scene.call(Method::DELETE, ONE).await, 200);
+    let purged = scene.sweep(LATER, &[]).await;
+    assert_eq!((&purged["versions_purged"], &purged["purges_waiting"]), (&json!(1), &json!(0)), "{purged:#}");
+    assert_eq!(scene.service.journalled("version_purged").await, 1);
+    assert_eq!(manifests(&scene).await, Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn the_highest_number_is_not_given_again_when_its_version_is_purged() {
     let scene = Scene::with("trash_days = 0").await;
     scene.service.published("a/b", "m.bin", b"one").await;

@@ -34,6 +34,8 @@ impl Scene {
 
     pub(crate) async fn of(service: Service) -> Self {
         let (rows, s3) = (Rows::of(&service).await, service.s3().await);
+        // The journal has nothing before the test says so.
+        rows.hold_journal().await;
         Self { service, rows, s3 }
     }
 
