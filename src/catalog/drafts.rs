@@ -69,6 +69,11 @@ impl DraftRow {
         }
     }
 
+    /// Row id of the version that has exactly the files of the draft now.
+    pub fn unchanged_since(&self) -> Option<i64> {
+        self.published_version.filter(|_| self.published_revision == Some(self.revision))
+    }
+
     /// What a request that is sent again needs to know of the draft that the first one began.
     fn as_first(&self) -> String {
         let expires_at = self.expires_at.map(Timestamp::millis);

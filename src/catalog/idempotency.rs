@@ -83,15 +83,33 @@ pub(super) async fn answer_key(
 }
 
 impl Catalog {
-    /// Binds a key to a request that can be done again without harm.
+    /// Records what came of the request that a key is bound to.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn answer_bound(&self, once: &Once, result: &str) -> Result<(), Error> {
+        sqlx::query("update idempotency set result = $4 where principal = $1 and route = $2 and key = $3")
+            .bind(&once.principal)
+            .bind(&once.route)
+            .bind(&once.key)
+            .bind(result)
+            .execute(&self.write)
+            .await
+            .map_err(Error::during("record an answer"))?;
+        Ok(())
+    }
+
+    /// Binds a key to a request that can be done again without harm; gives what came of the first one, if that is known.
     ///
     /// # Errors
     /// [`Refusal::KeyReused`] when it is bound to another request, and of the database.
-    pub async fn bind_key(&self, once: &Once, fingerprint: Sha256Digest) -> Result<(), Error> {
+    pub async fn bind_key(&self, once: &Once, fingerprint: Sha256Digest) -> Result<Option<String>, Error> {
         let fail = || Error::during("record an idempotency key");
         let mut tx = self.write.begin_with("begin immediate").await.map_err(fail())?;
         match first_answer(&mut tx, once).await? {
-            Some(first) if first.fingerprint == fingerprint => return Ok(()),
+            Some(first) if first.fingerprint == fingerprint => {
+                return Ok(Some(first.result).filter(|result| !result.is_empty()));
+            }
             Some(_) => return Err(Refusal::KeyReused.into()),
             None => {}
         }
@@ -107,6 +125,7 @@ impl Catalog {
         .execute(&mut *tx)
         .await
         .map_err(fail())?;
-        tx.commit().await.map_err(fail())
+        tx.commit().await.map_err(fail())?;
+        Ok(None)
     }
 }

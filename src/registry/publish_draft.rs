@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::drafts::DraftState;
 use super::{Error, IdempotencyKey, Published, Registry};
 use crate::access::Caller;
-use crate::catalog::{DraftRow, DraftToPublish, Refusal, Unfinished};
+use crate::catalog::{DraftRow, DraftToPublish, Once, Refusal, Unfinished};
 use crate::domain::{AliasChange, DraftId, FileEntry, FilePath, Metadata, ModelRef, version_digest};
 use crate::failpoint;
 
@@ -52,21 +52,20 @@ impl Registry {
         key: Option<IdempotencyKey>,
     ) -> Result<(ModelRef, Published), Error> {
         let draft = match self.draft(caller, id).await? {
-            DraftState::Open(draft) => {
-                self.bind(caller, key, "publish", &draft, &format!("{wish:?}")).await?;
-                *draft
-            }
+            DraftState::Open(draft) => *draft,
             DraftState::Published { .. } => return self.published_already(id).await,
         };
-        if draft.published_revision == Some(draft.revision)
-            && let Some(version) = draft.published_version
-        {
+        let bound = self.bind(caller, key, "publish", &draft, &format!("{wish:?}")).await?;
+        // The version that the first request with the key made; a kept draft may have changed since.
+        let first = bound.as_ref().and_then(|bound| bound.first.as_ref()?.parse().ok());
+        if let Some(version) = first.or_else(|| draft.unchanged_since()) {
             let version = self.catalog().numbered(version).await?;
             return Ok((draft.model.clone(), self.finish(&draft.model, &version).await?));
         }
         self.posture_state().check().map_err(Error::WritesRefused)?;
         let (registry, by) = (self.clone(), caller.principal.clone());
-        let task = self.tasks.spawn(async move { registry.freeze_and_finish(draft, by, wish).await });
+        let once = bound.map(|bound| bound.once);
+        let task = self.tasks.spawn(async move { registry.freeze_and_finish(draft, by, wish, once).await });
         task.await.unwrap_or(Err(Error::Interrupted))
     }
 
@@ -75,10 +74,14 @@ impl Registry {
         draft: DraftRow,
         by: String,
         wish: DraftPublication,
+        once: Option<Once>,
     ) -> Result<(ModelRef, Published), Error> {
         let (id, model) = (draft.id, draft.model.clone());
         match self.freeze_once_verified(draft, by, wish).await {
             Ok(Frozen::Version(version)) => {
+                if let Some(once) = &once {
+                    self.catalog().answer_bound(once, &version.id.to_string()).await?;
+                }
                 let published = self.finish(&model, &version).await?;
                 // What clients declared is read soon.
                 self.verification.wake();
@@ -124,7 +127,13 @@ impl Registry {
             failpoint::reached("freeze:after_number").await;
             match frozen.map_err(Error::from) {
                 // The files may have been read while they changed; the revision tells.
-                Err(Error::Refused(Refusal::DraftChanging)) => draft = self.catalog().client_draft(draft.id).await?,
+                Err(Error::Refused(Refusal::DraftChanging)) => {
+                    draft = self.catalog().client_draft(draft.id).await?;
+                    // Somebody else published exactly this: repeating it is harmless, also at the same moment.
+                    if let Some(version) = draft.unchanged_since() {
+                        return Ok(self.catalog().numbered(version).await?);
+                    }
+                }
                 outcome => return outcome,
             }
         }

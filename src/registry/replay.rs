@@ -18,6 +18,13 @@ impl IdempotencyKey {
     }
 }
 
+/// A key that is bound to a call, and what came of the first one with it.
+#[derive(Debug)]
+pub(super) struct Bound {
+    pub(super) once: Once,
+    pub(super) first: Option<String>,
+}
+
 /// What one request asked for, in one digest.
 pub(super) fn fingerprint(files: Sha256Digest, metadata: &Metadata, more: &str) -> Sha256Digest {
     let asked = serde_json::json!({ "files": files.to_string(), "metadata": metadata.as_map(), "more": more });
@@ -35,10 +42,11 @@ impl Registry {
         call: &str,
         draft: &DraftRow,
         asked: &str,
-    ) -> Result<(), Error> {
-        let Some(key) = key else { return Ok(()) };
+    ) -> Result<Option<Bound>, Error> {
+        let Some(key) = key else { return Ok(None) };
         let once = key.of(caller, &format!("{call} {}", draft.id), &draft.model);
-        Ok(self.catalog().bind_key(&once, Sha256Digest::of(asked.as_bytes())).await?)
+        let first = self.catalog().bind_key(&once, Sha256Digest::of(asked.as_bytes())).await?;
+        Ok(Some(Bound { once, first }))
     }
 
     /// Answers a publication that was asked for before, after a look at the body: it must be the same.

@@ -425,3 +425,24 @@ async fn aliases_move_with_the_publication_or_the_draft_stays_as_it_was() {
     let history = service.json("/v1/models/a/b/aliases/stable%2Feu/history").await;
     assert_eq!(history["items"].as_array().unwrap().len(), 2, "{history}");
 }
+
+#[tokio::test]
+async fn kept_draft_that_many_publish_at_once_is_one_version_and_a_key_answers_with_it_for_ever() {
+    let service = Service::start(BackEnd::Embedded).await;
+    let draft = service.draft("a/b", json!({ "keep": true })).await;
+    draft.put("m.bin", b"first").await;
+    let publish = |key: &'static str| {
+        let request = service.request(Method::POST, &draft.at("/publish")).json(&json!({}));
+        async move {
+            let answer = request.header("Idempotency-Key", key).send().await.unwrap();
+            (answer.status(), answer.json::<Value>().await.unwrap()["number"].as_i64())
+        }
+    };
+    let mut at_once = futures::future::join_all((0..4).map(|_| publish("one"))).await;
+    at_once.extend(futures::future::join_all(["two", "three", "four"].map(publish)).await);
+    assert!(at_once.iter().all(|answer| *answer == (StatusCode::CREATED, Some(1))), "{at_once:?}");
+    draft.put("m.bin", b"second").await;
+    assert_eq!(publish("one").await, (StatusCode::CREATED, Some(1)));
+    assert_eq!(publish("five").await, (StatusCode::CREATED, Some(2)));
+    assert_eq!(service.rows("versions").await, 2);
+}
