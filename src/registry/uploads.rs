@@ -225,7 +225,17 @@ impl Registry {
                 // A file that is replaced has an earlier version under the same key.
                 create_only: false,
             })
-            .await?;
+            .await;
+        let stored = match stored {
+            // Its draft was discarded, or it was aborted, in the same moment: no fault of S3.
+            Err(StoreError::NotFound { .. } | StoreError::PartsMissing { .. })
+                if !self.catalog().upload_exists(upload.id).await? =>
+            {
+                let file = self.catalog().brought_by(upload.draft, upload.id).await?;
+                return file.ok_or(Error::Refused(Refusal::UploadNotFound(upload.id)));
+            }
+            outcome => outcome?,
+        };
         failpoint::reached("upload:after_complete").await;
         // One part is the whole file: S3 has proven its digest.
         let integrity = match (&parts[..], plan.part_count) {
