@@ -110,10 +110,6 @@ impl Service {
     /// # Errors
     /// [`StartError`]; no bytes were taken.
     pub async fn start(config: &Config) -> Result<Self, StartError> {
-        #[cfg(feature = "failpoints")]
-        if let Some(place) = &config.failpoint {
-            crate::failpoint::arm(place.clone());
-        }
         let data_dir = DataDir::lock(&config.data_dir)?;
         // Taken first: a port in use should not cost the operator a provisioning run.
         let listener = TcpListener::bind(config.listen)

@@ -1,8 +1,8 @@
 //! Places where a test ends the process, to see what the next start makes of what is left.
 //!
 //! Only with the feature `failpoints`: without it [`reached`] is nothing, and no setting names a place.
-//! A new one takes a line in [`POINTS`], a call where it is, and a line in `tests/it/crash/scenarios.rs` that says how a
-//! test gets there.
+//! A new one takes a line in [`POINTS`], a call where it is, and a line below `tests/it/crash/` that says how a test
+//! gets there.
 
 /// Every place, in the order in which a version passes them.
 pub const POINTS: &[&str] = &[
@@ -27,6 +27,17 @@ pub const POINTS: &[&str] = &[
     "removal:after_bytes",
     "end_draft:after_rows",
     "freeze:after_number",
+    // An alias, and what the bucket's journal is told.
+    "alias:after_move",
+    "journal:after_entry",
+    // The sweeper, in its order.
+    "sweep:after_upload",
+    "sweep:after_draft",
+    "sweep:after_purge_begun",
+    "sweep:after_unlink",
+    "sweep:after_object",
+    "sweep:after_manifest",
+    "sweep:after_version",
     // A refused request, and what recovery removes.
     "discard:before_removal",
     "discard:after_removal",

@@ -275,13 +275,13 @@ impl Catalog {
         if done.rows_affected() == 1 { Ok(()) } else { Err(Refusal::DraftNotFound(id).into()) }
     }
 
-    /// Forgets a draft that will not be published, with its uploads and its part in objects; harmless when it is gone.
+    /// Forgets a draft that will not be published, with its uploads and its part in objects; false when it was gone.
     ///
     /// Its objects that nobody else needs are condemned.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn forget_draft(&self, draft: DraftId) -> Result<(), Error> {
+    pub async fn forget_draft(&self, draft: DraftId) -> Result<bool, Error> {
         let fail = || Error::during("forget a draft");
         let id = draft.to_string();
         let mut tx = self.write.begin_with("begin immediate").await.map_err(fail())?;
@@ -298,8 +298,9 @@ impl Catalog {
             let object = row.try_get("object_id").map_err(fail())?;
             condemn_unused(&mut tx, object).await.map_err(fail())?;
         }
-        sqlx::query("delete from drafts where id = $1").bind(&id).execute(&mut *tx).await.map_err(fail())?;
-        tx.commit().await.map_err(fail())
+        let gone = sqlx::query("delete from drafts where id = $1").bind(&id).execute(&mut *tx).await.map_err(fail())?;
+        tx.commit().await.map_err(fail())?;
+        Ok(gone.rows_affected() == 1)
     }
 
     /// Whether the draft is still one: it was neither published nor forgotten.

@@ -8,6 +8,14 @@ pub enum Refusal {
     /// There is no such draft, or it is none any more.
     #[error("there is no draft `{0}`: it was published, discarded, or it expired")]
     DraftNotFound(DraftId),
+    /// The draft is a version now.
+    #[error("the draft is version {number} of `{model}`: delete that version instead")]
+    DraftPublished {
+        /// The model.
+        model: ModelRef,
+        /// The version.
+        number: VersionNumber,
+    },
     /// The draft has no such upload, or it is none any more.
     #[error("the draft has no upload `{0}`: it was completed, aborted, or it expired")]
     UploadNotFound(UploadId),

@@ -5,6 +5,7 @@ mod check_config;
 mod embedded;
 mod openapi;
 mod rebuild;
+mod report;
 mod serve;
 mod sweep;
 mod verify;
@@ -72,7 +73,12 @@ impl Settings {
 
     fn load(&self, more: &[(&'static str, String)]) -> Result<Config, InvalidConfig> {
         let flags = [self.flags(), more.to_vec()].concat();
-        config::load(self.config.as_deref(), &flags)
+        let config = config::load(self.config.as_deref(), &flags)?;
+        #[cfg(feature = "failpoints")]
+        if let Some(place) = &config.failpoint {
+            crate::failpoint::arm(place.clone());
+        }
+        Ok(config)
     }
 }
 

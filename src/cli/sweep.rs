@@ -1,13 +1,12 @@
 //! `strongroom sweep`.
 
 use std::error::Error as StdError;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
-use super::{Settings, print, runtime};
+use super::report::Reporting;
+use super::{Settings, runtime};
 use crate::app::sweep::{self, SweepReport};
 use crate::telemetry;
 
@@ -25,29 +24,8 @@ pub(super) struct Sweep {
     /// Also when nothing refers to more than a quarter of the bucket.
     #[arg(long)]
     force: bool,
-    /// Also write the report to FILE, as JSON; one that is there is replaced.
-    #[arg(long, value_name = "FILE")]
-    report: Option<PathBuf>,
-    /// How to print it.
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    format: Format,
-}
-
-/// For people or for programs.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Format {
-    /// For people.
-    Text,
-    /// For programs.
-    Json,
-}
-
-/// Why the report was not written; the sweep is done.
-#[derive(Debug, thiserror::Error)]
-#[error("the sweep is done; cannot write its report to {}", path.display())]
-struct ReportError {
-    path: PathBuf,
-    source: std::io::Error,
+    #[command(flatten)]
+    reporting: Reporting,
 }
 
 impl Sweep {
@@ -55,28 +33,11 @@ impl Sweep {
         let config = self.settings.load(&[])?;
         telemetry::init(config.log_format, Some(config.log_filter.as_deref().unwrap_or(QUIET)));
         let report = runtime()?.block_on(sweep::once(&config, self.dry_run, self.force))?;
-        let json = serde_json::to_string_pretty(&report)? + "\n";
-        match self.format {
-            Format::Text => print(&report.to_string())?,
-            Format::Json => print(&json)?,
-        }
-        if let Some(path) = self.report {
-            write(&path, &json).map_err(|source| ReportError { path, source })?;
-        }
+        self.reporting.say(&report)?;
         Ok(exit(&report))
     }
 }
 
 fn exit(report: &SweepReport) -> ExitCode {
     if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-/// All of it or nothing: renamed into place.
-fn write(path: &Path, text: &str) -> std::io::Result<()> {
-    let mut new = path.as_os_str().to_owned();
-    new.push(".new");
-    let mut file = std::fs::File::create(&new)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    std::fs::rename(&new, path)
 }

@@ -2,12 +2,12 @@
 
 use std::error::Error as StdError;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
-use super::{Settings, print, runtime};
+use super::report::Reporting;
+use super::{Settings, runtime};
 use crate::app::verify::{self, InspectionReport, Wish};
 use crate::domain::Namespace;
 use crate::telemetry;
@@ -32,29 +32,8 @@ pub(super) struct Verify {
     /// Quarantine the versions of files that are missing or have wrong bytes; for good.
     #[arg(long)]
     quarantine: bool,
-    /// Also write the report to FILE, as JSON; one that is there is replaced.
-    #[arg(long, value_name = "FILE")]
-    report: Option<PathBuf>,
-    /// How to print it.
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    format: Format,
-}
-
-/// For people or for programs.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Format {
-    /// For people.
-    Text,
-    /// For programs.
-    Json,
-}
-
-/// Why the report was not written.
-#[derive(Debug, thiserror::Error)]
-#[error("everything was looked at; cannot write the report to {}", path.display())]
-struct ReportError {
-    path: PathBuf,
-    source: std::io::Error,
+    #[command(flatten)]
+    reporting: Reporting,
 }
 
 impl Verify {
@@ -64,14 +43,7 @@ impl Verify {
         let wish =
             Wish { sample: self.sample, namespace: self.namespace, full: self.full, quarantine: self.quarantine };
         let report = runtime()?.block_on(verify::verify(&config, wish, tell))?;
-        let json = serde_json::to_string_pretty(&report)? + "\n";
-        match self.format {
-            Format::Text => print(&report.to_string())?,
-            Format::Json => print(&json)?,
-        }
-        if let Some(path) = self.report {
-            write(&path, &json).map_err(|source| ReportError { path, source })?;
-        }
+        self.reporting.say(&report)?;
         Ok(exit(&report))
     }
 }
@@ -97,16 +69,6 @@ fn part(text: &str) -> Result<u32, &'static str> {
     }
     let millionths: u32 = format!("{whole}{decimals:0<4}").parse().map_err(|_| RULE)?;
     if millionths <= 1_000_000 { Ok(millionths) } else { Err(RULE) }
-}
-
-/// All of it or nothing: renamed into place.
-fn write(path: &Path, text: &str) -> std::io::Result<()> {
-    let mut new = path.as_os_str().to_owned();
-    new.push(".new");
-    let mut file = std::fs::File::create(&new)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    std::fs::rename(&new, path)
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::strict_json::check_json;
+
 /// A JSON object that travels with a version; at most 64 KiB in canonical form, at most 16 levels deep.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -39,8 +41,9 @@ impl Metadata {
         if bytes.len() > Self::MAX_BYTES {
             return Err(InvalidMetadata::TooLarge { len: bytes.len(), max: Self::MAX_BYTES });
         }
-        let map: Map<String, Value> =
-            serde_json::from_slice(bytes).map_err(|error| InvalidMetadata::NotAnObject(error.to_string()))?;
+        let not_an_object = |error: serde_json::Error| InvalidMetadata::NotAnObject(error.to_string());
+        check_json(bytes).map_err(not_an_object)?;
+        let map: Map<String, Value> = serde_json::from_slice(bytes).map_err(not_an_object)?;
         if map.values().any(|value| depth(value) >= 16) {
             return Err(InvalidMetadata::TooDeep);
         }
@@ -75,6 +78,7 @@ mod tests {
         assert!(Metadata::from_json(br#"{"a":{"b":[1,2]}}"#).is_ok());
         assert!(matches!(Metadata::from_json(b"[1]"), Err(InvalidMetadata::NotAnObject(_))));
         assert!(matches!(Metadata::from_json(b"{"), Err(InvalidMetadata::NotAnObject(_))));
+        assert!(matches!(Metadata::from_json(br#"{"a":1,"a":2}"#), Err(InvalidMetadata::NotAnObject(_))));
         let long = format!(r#"{{"a":"{}"}}"#, "x".repeat(70_000));
         assert!(matches!(Metadata::from_json(long.as_bytes()), Err(InvalidMetadata::TooLarge { .. })));
         let deep = format!("{{\"a\":{}{}}}", "[".repeat(17), "]".repeat(17));

@@ -78,6 +78,9 @@ pub enum InvalidRef {
     /// Digits that are no version number.
     #[error("a version number is between 1 and 4294967295 without leading zeros, not {0:?}")]
     Number(String),
+    /// Digits that cannot be an alias.
+    #[error("an alias has a character that is no digit: `{0}` would be a version number")]
+    Digits(String),
     /// A word that cannot be an alias.
     #[error("`{0}` is reserved and cannot be an alias")]
     Reserved(String),
@@ -103,7 +106,7 @@ impl FromStr for Alias {
             return Err(form());
         }
         if text.bytes().all(|b| b.is_ascii_digit()) {
-            return Err(InvalidRef::Number(text.to_owned()));
+            return Err(InvalidRef::Digits(text.to_owned()));
         }
         if RESERVED.iter().any(|word| word.eq_ignore_ascii_case(text)) {
             return Err(InvalidRef::Reserved(text.to_owned()));
@@ -142,7 +145,7 @@ impl FromStr for VersionRef {
         if let Some(hex) = text.strip_prefix("sha256:") {
             return hex.parse().map(Self::Digest).map_err(|_| InvalidRef::Form(text.chars().take(160).collect()));
         }
-        if !text.is_empty() && text.len() <= 20 && text.bytes().all(|b| b.is_ascii_digit()) {
+        if !text.is_empty() && text.len() <= 128 && text.bytes().all(|b| b.is_ascii_digit()) {
             return text.parse().map(Self::Number);
         }
         text.parse().map(Self::Alias)
@@ -176,6 +179,7 @@ mod tests {
 
     #[test]
     fn each_refusal_says_which_rule() {
+        assert!(matches!("7".parse::<Alias>(), Err(InvalidRef::Digits(_))));
         let of = |text: &str| text.parse::<VersionRef>().unwrap_err();
         for text in ["0", "007", "4294967296", "99999999999999999999"] {
             assert!(matches!(of(text), InvalidRef::Number(_)), "{text}");

@@ -28,8 +28,10 @@ macro_rules! id {
         impl FromStr for $type {
             type Err = ulid::DecodeError;
 
+            /// Only as it is written: other letters for a digit, or digits that do not fit, are another text.
             fn from_str(text: &str) -> Result<Self, Self::Err> {
-                Ulid::from_string(text).map(Self)
+                let id = Self(Ulid::from_string(text)?);
+                if id.to_string() == text { Ok(id) } else { Err(ulid::DecodeError::InvalidChar) }
             }
         }
     };
@@ -70,5 +72,19 @@ impl UploadToken {
     /// The token as it is sent.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn id_has_one_spelling() {
+        let id = DraftId::generate();
+        assert_eq!(id.to_string().parse(), Ok(id));
+        for text in ["", "01arz3ndektsv4rrffq69g5fav", "81ARZ3NDEKTSV4RRFFQ69G5FAV", "O1ARZ3NDEKTSV4RRFFQ69G5FAV"] {
+            assert!(text.parse::<DraftId>().is_err(), "{text}");
+        }
     }
 }

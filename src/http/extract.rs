@@ -2,17 +2,18 @@
 
 use std::net::SocketAddr;
 
-use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use utoipa::IntoParams;
 
 use super::problem::ApiError;
-use crate::domain::{Alias, DraftId, FilePath, ModelRef, Namespace, UploadId, VersionNumber, VersionRef};
+use crate::domain::{Alias, DraftId, FilePath, ModelRef, Namespace, UploadId, VersionNumber, VersionRef, check_json};
 use crate::registry::{IdempotencyKey, Seat};
 
 /// `{ns}` and `{name}` of a path.
@@ -265,7 +266,14 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     }
 }
 
-/// A JSON body of at most 2 MiB; an empty one is the default.
+/// `application/json`, or a type that ends in `+json`; other parameters do not matter.
+fn is_json(headers: &HeaderMap) -> bool {
+    let stated = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = stated.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
+}
+
+/// A JSON body of at most 2 MiB, in which no object says a name twice; an empty one is the default.
 #[derive(Debug)]
 pub(super) struct Json<T>(pub(super) T);
 
@@ -277,15 +285,21 @@ impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for Json<T> {
         if request.body().size_hint().exact() == Some(0) {
             return Ok(Self(T::default()));
         }
-        let axum::Json(value) =
-            axum::Json::<T>::from_request(request, state).await.map_err(|rejection: JsonRejection| {
-                let code = match rejection.status() {
-                    StatusCode::PAYLOAD_TOO_LARGE => "body_too_large",
-                    StatusCode::UNSUPPORTED_MEDIA_TYPE => "unsupported_media_type",
-                    _ => "invalid_json",
-                };
-                ApiError::new(rejection.status(), code, rejection.body_text())
-            })?;
+        if !is_json(request.headers()) {
+            let detail = "send the body as JSON: `Content-Type: application/json`";
+            return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail));
+        }
+        let bytes = Bytes::from_request(request, state).await.map_err(|rejection: BytesRejection| {
+            let code = match rejection.status() {
+                StatusCode::PAYLOAD_TOO_LARGE => "body_too_large",
+                _ => "malformed_body",
+            };
+            ApiError::new(rejection.status(), code, rejection.body_text())
+        })?;
+        check_json(&bytes).map_err(|error| ApiError::bad_request("invalid_json", error))?;
+        let axum::Json(value) = axum::Json::<T>::from_bytes(&bytes).map_err(|rejection: JsonRejection| {
+            ApiError::new(rejection.status(), "invalid_json", rejection.body_text())
+        })?;
         Ok(Self(value))
     }
 }
@@ -305,8 +319,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Key {
         };
         let Some(value) = values.next() else { return Ok(Self(None)) };
         let text = value.to_str().map_err(|_| wrong())?;
-        let visible = text.bytes().all(|b| b.is_ascii_graphic() || b == b' ');
-        if values.next().is_some() || text.trim().is_empty() || text.len() > 255 || !visible {
+        let visible = text.bytes().all(|b| b.is_ascii_graphic());
+        if values.next().is_some() || text.is_empty() || text.len() > 255 || !visible {
             return Err(wrong());
         }
         Ok(Self(Some(IdempotencyKey(text.to_owned()))))

@@ -193,6 +193,7 @@ impl From<Error> for ApiError {
 fn from_refusal(refusal: &Refusal, detail: String) -> ApiError {
     let (status, code) = match refusal {
         Refusal::DraftNotFound(_) => (StatusCode::NOT_FOUND, "draft_not_found"),
+        Refusal::DraftPublished { .. } => (StatusCode::CONFLICT, "draft_published"),
         Refusal::UploadNotFound(_) => (StatusCode::NOT_FOUND, "upload_not_found"),
         Refusal::FileNotFound(_) => (StatusCode::NOT_FOUND, "file_not_found"),
         Refusal::BaseNotFound { .. } => (StatusCode::NOT_FOUND, "version_not_found"),

@@ -6,6 +6,7 @@ use super::{Error, Registry};
 use crate::access::Caller;
 use crate::catalog::{AliasMove, AliasOutcome, AliasRow, MAX_ALIASES, Page, Standing, VersionRow};
 use crate::domain::{Alias, AliasChange, Expected, ModelRef, VersionRef};
+use crate::failpoint;
 
 impl Registry {
     /// Sets or moves an alias, or removes it when `change.to` is none; repeating it changes nothing and succeeds.
@@ -24,7 +25,10 @@ impl Registry {
         let outcome = self.catalog().change_alias(model, change, &caller.principal).await?;
         let outcome = outcome.map_err(|standing| unreadable(model, &standing))?;
         match outcome {
-            AliasOutcome::Moved => self.journal_due(),
+            AliasOutcome::Moved => {
+                failpoint::reached("alias:after_move").await;
+                self.journal_due();
+            }
             AliasOutcome::Unchanged if change.to.is_none() => {
                 return Err(match change.expected {
                     Expected::Version(_) => Error::AliasChanged { alias: change.alias.clone(), now: None },

@@ -1,5 +1,6 @@
 //! Drafts: sets of files that clients fill over hours or weeks, and that nobody else sees.
 
+use super::download::refuse_quarantined;
 use super::replay::fingerprint;
 use super::{Error, IdempotencyKey, Registry};
 use crate::access::Caller;
@@ -64,6 +65,7 @@ impl Registry {
         let mut draft = DraftRow::new(model, self.inner.vault, &caller.principal);
         if let Some(base) = &wish.base {
             let base = self.version(caller, &draft.model, base).await?;
+            refuse_quarantined(&base)?;
             draft.base = Some(base.number);
             draft.model = base.model;
         }
@@ -172,15 +174,29 @@ impl Registry {
     /// Ends a draft and removes what only it needs; a draft that is not there is an error.
     ///
     /// # Errors
-    /// [`Error::Refused`], and of the catalog. What S3 did not remove is left to the sweeper.
-    pub async fn discard_draft(&self, _caller: &Caller, id: DraftId) -> Result<(), Error> {
-        let draft = self.catalog().client_draft(id).await?;
-        self.end_draft(&draft).await
+    /// [`Refusal::DraftPublished`], [`Refusal::DraftNotFound`], and of the catalog. What S3 did not remove is left to the sweeper.
+    pub async fn discard_draft(&self, caller: &Caller, id: DraftId) -> Result<(), Error> {
+        let published = |model, number| Error::Refused(Refusal::DraftPublished { model, number });
+        let draft = match self.draft(caller, id).await? {
+            DraftState::Open(draft) => draft,
+            DraftState::Published { model, number } => return Err(published(model, number)),
+        };
+        if self.end_draft(&draft).await? {
+            return Ok(());
+        }
+        // Somebody else published or discarded it in the same moment.
+        match self.draft(caller, id).await? {
+            DraftState::Published { model, number } => Err(published(model, number)),
+            DraftState::Open(_) => Err(Error::Refused(Refusal::DraftChanging)),
+        }
     }
 
-    /// Ends a client's draft: its rows first, so that nothing can be added any more, then its bytes.
-    pub(super) async fn end_draft(&self, draft: &DraftRow) -> Result<(), Error> {
-        self.catalog().forget_draft(draft.id).await?;
+    /// Ends a client's draft: its rows first, so that nothing can be added any more, then its bytes; false when it was
+    /// none any more.
+    async fn end_draft(&self, draft: &DraftRow) -> Result<bool, Error> {
+        if !self.catalog().forget_draft(draft.id).await? {
+            return Ok(false);
+        }
         failpoint::reached("end_draft:after_rows").await;
         let prefix = ObjectKey::DraftPrefix { model: &draft.model, draft: &draft.prefix }.to_string();
         // Nobody writes below the prefix of a draft that is gone; objects that versions share have other prefixes,
@@ -192,7 +208,7 @@ impl Registry {
                 "what a discarded draft left stays until it is swept"
             );
         }
-        Ok(())
+        Ok(true)
     }
 
     /// What a draft may still take.

@@ -9,6 +9,7 @@ use super::{Error, Registry};
 use crate::access::Caller;
 use crate::catalog::Catalog;
 use crate::domain::Timestamp;
+use crate::failpoint;
 use crate::store::Store;
 
 /// Who drains has this long for a batch; short, so that one that was killed holds nobody up. Two at once do no harm:
@@ -42,6 +43,7 @@ pub(super) async fn drain(catalog: &Catalog, store: &Store) -> Result<bool, Erro
             }
             for entry in &batch {
                 store.put_journal_entry(catalog.id(), entry).await?;
+                failpoint::reached("journal:after_entry").await;
                 catalog.journalled(entry.seq).await?;
             }
             if !catalog.renew(&lease, LEASE).await? {

@@ -175,7 +175,11 @@ impl Registry {
             Ok(found) => found,
             Err(error @ Error::Refused(Refusal::UploadNotFound(_))) => {
                 let file = self.catalog().brought_by(draft, upload).await?;
-                return file.filter(|file| sha256.is_none_or(|sha256| sha256 == file.sha256)).ok_or(error);
+                let file = file.ok_or(error)?;
+                return match sha256.filter(|said| *said != file.sha256) {
+                    Some(declared) => Err(Error::DigestMismatch { path: file.path, declared, actual: file.sha256 }),
+                    None => Ok(file),
+                };
             }
             Err(error) => return Err(error),
         };

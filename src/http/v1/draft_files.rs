@@ -1,5 +1,7 @@
 //! Files of a draft that go through the service, and publishing the draft.
 
+use std::collections::HashSet;
+
 use axum::Json as Answer;
 use axum::body::{Body, HttpBody as _};
 use axum::extract::State;
@@ -150,6 +152,10 @@ pub(crate) async fn publish_draft(
         return Err(ApiError::bad_request("invalid_batch", format!("`aliases` has at most {MAX_ALIASES} items")));
     }
     let alias = |wanted: WantedAlias| wanted_alias(&wanted.name, wanted.expected);
+    let mut names = HashSet::new();
+    if let Some(twice) = request.aliases.iter().find(|wanted| !names.insert(&wanted.name)) {
+        return Err(ApiError::bad_request("invalid_batch", format!("`aliases` names `{}` twice", twice.name)));
+    }
     let wish = DraftPublication {
         metadata: request.metadata.map(metadata).transpose()?,
         aliases: request.aliases.into_iter().map(alias).collect::<Result<_, _>>()?,

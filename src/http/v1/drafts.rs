@@ -178,7 +178,7 @@ impl From<DraftFile> for DraftFileView {
         (status = 400, body = Problem, description = "`invalid_name`, `invalid_ref`, `invalid_json`, `invalid_metadata`"),
         (status = 401, body = Problem),
         (status = 404, body = Problem, description = "`model_not_found`, `version_not_found`: of the base"),
-        (status = 409, body = Problem, description = "`model_deleted`"),
+        (status = 409, body = Problem, description = "`model_deleted`, `version_quarantined`: of the base"),
         (status = 422, body = Problem, description = "`invalid_json`, `idempotency_key_reused`"),
         (status = 429, body = Problem, description = "`too_many_drafts`"),
         (status = 503, body = Problem, description = "`writes_refused`, `catalog_unavailable`"),
@@ -341,6 +341,7 @@ async fn answer(
         (status = 204, description = "It is gone"),
         (status = 401, body = Problem),
         (status = 404, body = Problem, description = "`draft_not_found`"),
+        (status = 409, body = Problem, description = "`draft_published`: it is a version"),
     ),
     security(("bearer" = []), ("basic" = []))
 )]

@@ -1,6 +1,6 @@
 //! Presigned uploads into a draft.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use axum::Json as Answer;
@@ -299,6 +299,10 @@ pub(crate) async fn part_urls(
     Json(request): Json<PartUrlsRequest>,
 ) -> Result<([(HeaderName, HeaderValue); 1], Answer<PartUrlsView>), ApiError> {
     batch(&request.parts, "parts")?;
+    let mut numbers = HashSet::new();
+    if let Some(twice) = request.parts.iter().find(|part| !numbers.insert(part.part)) {
+        return Err(ApiError::bad_request("invalid_batch", format!("`parts` names part {} twice", twice.part)));
+    }
     let life: Option<Duration> = life(request.expires_in)?;
     let wish = |part: WantedPart| Ok(PartWish { number: part.part, size: part.size, sha256: sha256(&part.sha256)? });
     let parts = request.parts.into_iter().map(wish).collect::<Result<Vec<_>, ApiError>>()?;

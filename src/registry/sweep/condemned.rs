@@ -3,6 +3,7 @@
 use super::remove::{Kind, Thing};
 use super::{ROWS, Run, SweepError};
 use crate::catalog::{Sighted, Sighting};
+use crate::failpoint;
 
 impl Run<'_> {
     /// Condemns objects that no file refers to, once that has been so for long enough.
@@ -39,6 +40,7 @@ impl Run<'_> {
                 let (key, id) = (object.key.clone(), object.version_id.clone());
                 let gone = self.remove(&Thing { kind: Kind::Object, key, id, size: object.size }).await?;
                 if gone && !self.options.dry_run {
+                    failpoint::reached("sweep:after_object").await;
                     self.catalog.forget_object(object.id).await?;
                 }
             }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::remove::{Kind, Thing};
 use super::{ROWS, Run, SweepError};
 use crate::catalog::{ExpiredDraft, ExpiredUpload};
+use crate::failpoint;
 
 /// How long after its time an upload may still be being completed.
 const COMPLETING: Duration = Duration::from_hours(1);
@@ -25,6 +26,7 @@ impl Run<'_> {
                 {
                     continue;
                 }
+                failpoint::reached("sweep:after_upload").await;
                 if self.options.dry_run || self.catalog.end_expired_upload(&id, self.began).await? {
                     self.report.uploads_ended += 1;
                 }
@@ -43,6 +45,7 @@ impl Run<'_> {
                 if self.end_uploads_of(&draft).await?
                     && (self.options.dry_run || self.catalog.end_expired_draft(&draft.id, self.began).await?)
                 {
+                    failpoint::reached("sweep:after_draft").await;
                     self.report.drafts_ended += 1;
                 }
             }

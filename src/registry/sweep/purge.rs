@@ -4,6 +4,7 @@ use super::remove::{Kind, Thing};
 use super::{ROWS, Run, SweepError};
 use crate::catalog::Purge;
 use crate::domain::ObjectKey;
+use crate::failpoint;
 
 impl Run<'_> {
     /// Begins the purge of what has been in the trash long enough: from here on it cannot be restored.
@@ -19,6 +20,7 @@ impl Run<'_> {
                     self.report.versions_purged += 1;
                 } else {
                     self.catalog.begin_purge(&version, self.began).await?;
+                    failpoint::reached("sweep:after_purge_begun").await;
                 }
             }
         }
@@ -56,6 +58,7 @@ impl Run<'_> {
                     self.report.versions_purged += 1;
                 } else {
                     self.report.objects_condemned += self.catalog.unlink(&version).await?;
+                    failpoint::reached("sweep:after_unlink").await;
                     ready.push(version);
                 }
             }
@@ -68,6 +71,7 @@ impl Run<'_> {
             if self.catalog.bytes_are_going(version.model_id).await? || !self.remove_manifest(&version).await? {
                 continue;
             }
+            failpoint::reached("sweep:after_manifest").await;
             self.catalog.end_purge(&version).await?;
             self.report.versions_purged += 1;
         }

@@ -2,6 +2,7 @@
 
 use super::look::{Found, draft_of};
 use super::{Run, SweepError};
+use crate::failpoint;
 
 /// After this many refusals in a row no more are asked for: the role may not remove at all.
 const PATIENCE: u32 = 20;
@@ -101,6 +102,7 @@ impl Run<'_> {
             };
             if !needed {
                 self.remove(&thing).await?;
+                failpoint::reached("sweep:after_version").await;
             }
         }
         // All of the bucket was looked at: what was not seen is gone, or something refers to it again.

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::scene::{NOW, Scene, command};
+use super::scene::{NOW, Scene, command, sweep_of};
 use crate::support::service::{BackEnd, Service, bytes};
 
 /// Steps of one history.
@@ -201,10 +201,7 @@ impl History {
 
     /// A sweep that dies at any moment; whoever comes next waits for its lease, or takes it away as this does.
     async fn killed_sweep(&mut self) {
-        let mut sweep = tokio::process::Command::new(env!("CARGO_BIN_EXE_strongroom"))
-            .args(["sweep", "--force", "--config"])
-            .arg(self.scene.service.data_dir().with_file_name("strongroom.toml"))
-            .env_clear()
+        let mut sweep = sweep_of(&self.scene.service.data_dir(), &["--force"])
             .envs(NOW.iter().copied())
             .stdout(std::process::Stdio::null())
             .spawn()

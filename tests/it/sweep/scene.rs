@@ -1,5 +1,6 @@
 //! A service without a schedule of its own, its rows, its bucket, and the command.
 
+use std::path::Path;
 use std::process::{Output, Stdio};
 
 use aws_sdk_s3::primitives::ByteStream;
@@ -176,18 +177,21 @@ pub(crate) async fn command(service: &Service, environment: &[(&str, &str)], arg
         BackEnd::Embedded | BackEnd::Elsewhere => Vec::new(),
         BackEnd::SeaweedFs => outside_environment(seaweedfs_with_localstack().await),
     };
-    Command::new(env!("CARGO_BIN_EXE_strongroom"))
+    sweep_of(&service.data_dir(), arguments).envs(outside).envs(environment.iter().copied()).output().await.unwrap()
+}
+
+/// `strongroom sweep` for the service with this data directory; it ends with whoever waits for it.
+pub(crate) fn sweep_of(data_dir: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_strongroom"));
+    command
         .args(["sweep", "--format", "json"])
         .args(arguments)
         .arg("--config")
-        .arg(service.data_dir().with_file_name("strongroom.toml"))
+        .arg(data_dir.with_file_name("strongroom.toml"))
         .env_clear()
-        .envs(outside)
-        .envs(environment.iter().copied())
         .stdin(Stdio::null())
-        .output()
-        .await
-        .unwrap()
+        .kill_on_drop(true);
+    command
 }
 
 /// Far in the future, in milliseconds.
