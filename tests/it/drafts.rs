@@ -6,7 +6,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::support::drafts::Draft;
-use crate::support::service::{BackEnd, Bucket, Service, bytes, code, hex_sha256, on_every_back_end};
+use crate::support::service::{BackEnd, Bucket, Service, bytes, code, hex_sha256, on_every_back_end, problem};
 
 const MIB: usize = 1 << 20;
 
@@ -62,6 +62,10 @@ async fn wrong_byte_wrong_length_and_replayed_url_are_refused_by_s3_itself(servi
     assert_eq!(other.put(first).await.status(), StatusCode::FORBIDDEN);
     let missing = draft.post(&format!("/uploads/{id}/complete"), json!({ "sha256": hex_sha256(&right) })).await;
     assert_eq!(code(missing, 409).await, "parts_missing");
+    let part = |sha256| json!({ "part": 1, "size": 5 * MIB, "sha256": sha256 });
+    let twice = json!({ "parts": [part(hex_sha256(first)), part(hex_sha256(b""))] });
+    let twice = draft.post(&format!("/uploads/{id}/part-urls"), twice).await;
+    assert_eq!(code(twice, 400).await, "invalid_batch");
     for (part, size) in [(0, 1), (3, 1), (1, 5 * MIB - 1), (2, 8)] {
         let wish = json!({ "parts": [{ "part": part, "size": size, "sha256": hex_sha256(b"") }] });
         let answer = draft.post(&format!("/uploads/{id}/part-urls"), wish).await;
@@ -78,6 +82,8 @@ async fn wrong_byte_wrong_length_and_replayed_url_are_refused_by_s3_itself(servi
     let complete = || draft.post(&at, json!({ "sha256": hex_sha256(&right) }));
     assert_eq!(complete().await.status(), StatusCode::OK);
     assert_eq!(complete().await.status(), StatusCode::OK, "repeating it is harmless");
+    let another = draft.post(&at, json!({ "sha256": hex_sha256(b"another") })).await;
+    assert_eq!(code(another, 422).await, "digest_mismatch");
     let replayed = url.put(first).await.status();
     assert_eq!(replayed, StatusCode::NOT_FOUND);
     draft.published().await;
@@ -252,6 +258,38 @@ async fn bytes_that_the_model_or_its_namespace_has_verified_need_not_be_sent() {
     assert_eq!(draft.declare(file).await["state"], "upload");
 }
 
+/// Digests of one size, declared one after the other in turns, so that a busy machine is as slow for all of them.
+#[tokio::test]
+async fn declaring_what_only_others_have_is_answered_and_timed_as_what_nobody_has() {
+    const SAMPLES: usize = 100;
+    let service = Service::start(BackEnd::Embedded).await;
+    let secret = bytes(6, MIB);
+    service.published("theirs/a", "secret.bin", &secret).await;
+    let draft = service.draft("ours/a", json!({})).await;
+    let (mut theirs, mut nobodys) = (Vec::new(), Vec::new());
+    let mut answers = std::collections::BTreeSet::new();
+    for sample in 0..SAMPLES {
+        let unknown = hex_sha256(&bytes(1000 + sample as u64, 100));
+        for (times, sha256) in [(&mut theirs, hex_sha256(&secret)), (&mut nobodys, unknown)] {
+            let path = format!("{sample}-{sha256}");
+            let file = json!({ "path": path, "size": secret.len(), "sha256": sha256 });
+            let begun = std::time::Instant::now();
+            let answer = draft.declare(file).await;
+            times.push(begun.elapsed());
+            let fields: Vec<String> = answer.as_object().unwrap().keys().cloned().collect();
+            answers.insert((answer["state"].to_string(), answer["part_size"].to_string(), fields));
+        }
+    }
+    assert_eq!(answers.len(), 1, "{answers:?}");
+    assert_eq!(service.in_bucket().await.uploads.len(), 2 * SAMPLES, "each is to be sent");
+    let median = |times: &mut Vec<std::time::Duration>| {
+        times.sort();
+        times[SAMPLES / 2].as_secs_f64()
+    };
+    let ratio = median(&mut theirs) / median(&mut nobodys);
+    assert!((0.67..1.5).contains(&ratio), "what others have takes {ratio} times as long");
+}
+
 #[tokio::test]
 async fn each_bad_call_says_what_is_wrong_and_changes_nothing() {
     let service = Service::start_with(BackEnd::Embedded, "max_files = 3\nmax_drafts = 3\nmax_file_mib = 9").await;
@@ -287,10 +325,26 @@ async fn each_bad_call_says_what_is_wrong_and_changes_nothing() {
     }
     assert_eq!(service.rows("uploads").await, 0);
     assert_eq!(service.in_bucket().await.uploads, Vec::<String>::new());
+    let twice = json!({ "aliases": [{ "name": "a" }, { "name": "b" }, { "name": "a" }] });
+    assert_eq!(code(draft.publish(twice).await, 400).await, "invalid_batch");
+    let two_values = r#"{"metadata":{"lr":0.1,"lr":0.2}}"#;
+    let at = draft.at("/publish");
+    let two_values = service.request(Method::POST, &at).header("Content-Type", "application/json").body(two_values);
+    let (status, body) = problem(two_values.send().await.unwrap()).await;
+    assert_eq!((status.as_u16(), &body["code"]), (400, &json!("invalid_json")));
+    assert!(body["detail"].as_str().unwrap().contains(r#"says "lr" twice"#), "{body}");
+    for key in ["two words", ""] {
+        let keyed = service.request(Method::POST, &at).header("Idempotency-Key", key).json(&json!({}));
+        assert_eq!(code(keyed.send().await.unwrap(), 400).await, "invalid_idempotency_key", "{key:?}");
+    }
     let unknown = Draft { service: &service, id: "01M84MKB68N0KDABWK59D4RX4A".into() };
     assert_eq!(code(unknown.put("m", b"x").await, 404).await, "draft_not_found");
     assert_eq!(code(unknown.publish(json!({})).await, 404).await, "draft_not_found");
-    assert_eq!(code(service.get("/v1/drafts/nonsense").await, 404).await, "draft_not_found");
+    // One id has one spelling.
+    let (lower, above) = (draft.id.to_lowercase(), format!("8{}", &draft.id[1..]));
+    for id in ["nonsense", &lower, &above] {
+        assert_eq!(code(service.get(&format!("/v1/drafts/{id}")).await, 404).await, "draft_not_found", "{id}");
+    }
     let empty = service.draft("a/c", json!({})).await;
     assert_eq!(code(empty.publish(json!({})).await, 400).await, "no_files");
     let based = service.request(Method::POST, "/v1/models/a/b/drafts").json(&json!({ "base": "latest" }));
@@ -299,6 +353,10 @@ async fn each_bad_call_says_what_is_wrong_and_changes_nothing() {
     let fourth = service.request(Method::POST, "/v1/models/a/e/drafts").json(&json!({}));
     assert_eq!(code(fourth.send().await.unwrap(), 429).await, "too_many_drafts");
     assert_eq!(draft.published().await["file_count"], 1);
+    let (status, body) = problem(draft.discard().await).await;
+    assert_eq!((status.as_u16(), &body["code"]), (409, &json!("draft_published")));
+    assert!(body["detail"].as_str().unwrap().contains("version 1 of `a/b`"), "{body}");
+    assert_eq!(service.json("/v1/models/a/b/versions/1").await["file_count"], 1);
 }
 
 #[tokio::test]

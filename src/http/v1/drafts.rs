@@ -22,6 +22,7 @@ use crate::registry::{DraftFile, DraftRow, DraftState, DraftWish, Registry};
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewDraft {
     /// A version whose files the draft has from the start: a number, `latest`, an alias or `sha256:<digest>`.
+    /// A quarantined one will do: the files that are wrong are there to be replaced.
     #[schema(value_type = Option<String>, example = "latest")]
     base: Option<Value>,
     /// What is said of the version to be.
@@ -178,7 +179,7 @@ impl From<DraftFile> for DraftFileView {
         (status = 400, body = Problem, description = "`invalid_name`, `invalid_ref`, `invalid_json`, `invalid_metadata`"),
         (status = 401, body = Problem),
         (status = 404, body = Problem, description = "`model_not_found`, `version_not_found`: of the base"),
-        (status = 409, body = Problem, description = "`model_deleted`, `version_quarantined`: of the base"),
+        (status = 409, body = Problem, description = "`model_deleted`"),
         (status = 422, body = Problem, description = "`invalid_json`, `idempotency_key_reused`"),
         (status = 429, body = Problem, description = "`too_many_drafts`"),
         (status = 503, body = Problem, description = "`writes_refused`, `catalog_unavailable`"),
