@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use sqlx::{AnyConnection, AssertSqlSafe, Row as _};
 
 use super::error::stored;
+use super::heads::{ModelHead, Outcome};
 use super::listing::{Page, number, text};
 use super::outbox;
 use super::{Catalog, Error};
@@ -61,17 +62,6 @@ pub enum AliasOutcome {
     Quarantined(String),
     /// The model has [`MAX_ALIASES`] already.
     TooMany,
-}
-
-/// Whether a model can be read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Standing {
-    /// It can; the id of its row.
-    There(i64),
-    /// It never had a version, or nothing is left of it.
-    Absent,
-    /// It is in the trash, until then at least.
-    Deleted(Option<Timestamp>),
 }
 
 /// Moves an alias, as part of a transaction; with the history row and the outbox entry.
@@ -211,32 +201,20 @@ pub(super) async fn remember(
 }
 
 impl Catalog {
-    /// Moves an alias of a model; none when the model cannot be read.
+    /// Moves an alias of a model, unless the model is in the trash or is none.
     ///
     /// # Errors
     /// [`Error`] of the database; nothing is moved then.
-    pub async fn change_alias(
-        &self,
-        model: &ModelRef,
-        change: &AliasChange,
-        by: &str,
-    ) -> Result<Result<AliasOutcome, Standing>, Error> {
+    pub async fn change_alias(&self, model: &ModelRef, change: &AliasChange, by: &str) -> Outcome<AliasOutcome> {
         let fail = || Error::during("move an alias");
         let mut tx = self.write.begin_with("begin immediate").await.map_err(fail())?;
-        let (standing, spelled) = standing(&mut tx, model).await?;
-        let Standing::There(id) = standing else { return Ok(Err(standing)) };
-        let outcome = move_alias(&mut tx, id, &spelled, change, Timestamp::now(), by).await.map_err(fail())?;
+        let model = match ModelHead::live(&mut tx, model).await? {
+            Ok(head) => head,
+            Err(objection) => return Ok(Err(objection)),
+        };
+        let outcome = move_alias(&mut tx, model.id, &model.model, change, Timestamp::now(), by).await.map_err(fail())?;
         tx.commit().await.map_err(fail())?;
         Ok(Ok(outcome))
-    }
-
-    /// Whether a model can be read.
-    ///
-    /// # Errors
-    /// [`Error`] of the database.
-    pub async fn standing(&self, model: &ModelRef) -> Result<Standing, Error> {
-        let mut connection = self.read.acquire().await.map_err(Error::during("look a model up"))?;
-        Ok(standing(&mut connection, model).await?.0)
     }
 
     /// Aliases of a model by name, from behind `after`.
@@ -329,34 +307,6 @@ impl Catalog {
         }
         Ok(named)
     }
-}
-
-/// How a model stands, and how its name was first spelled.
-async fn standing(connection: &mut AnyConnection, model: &ModelRef) -> Result<(Standing, ModelRef), Error> {
-    let fail = || Error::during("look a model up");
-    let row = sqlx::query(
-        "select m.id, n.name as namespace, m.name as model, m.last_number, m.deleted_at, m.purge_at, m.purged_at \
-         from models m join namespaces n on n.id = m.namespace_id where n.folded = $1 and m.folded = $2",
-    )
-    .bind(model.namespace.folded())
-    .bind(model.name.folded())
-    .fetch_optional(connection)
-    .await
-    .map_err(fail())?;
-    let Some(row) = row else { return Ok((Standing::Absent, model.clone())) };
-    let time = |column| row.try_get::<Option<i64>, _>(column).map_err(fail());
-    let spelled = ModelRef {
-        namespace: stored("namespace", &text(&row, "namespace")?)?,
-        name: stored("model name", &text(&row, "model")?)?,
-    };
-    let standing = if time("purged_at")?.is_some() || number(&row, "last_number")? == 0 {
-        Standing::Absent
-    } else if time("deleted_at")?.is_some() {
-        Standing::Deleted(time("purge_at")?.map(Timestamp::from_millis))
-    } else {
-        Standing::There(number(&row, "id")?)
-    };
-    Ok((standing, spelled))
 }
 
 fn version_number(n: i64) -> Result<VersionNumber, Error> {

@@ -4,6 +4,7 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
 
 use super::error::stored;
+use super::heads::ModelHead;
 use super::idempotency::{answer_key, first_answer, take_key};
 use super::listing::{Page, number, text};
 use super::objects::{condemn_unused, model_row};
@@ -368,17 +369,12 @@ async fn first_spelling(tx: &mut AnyConnection, model: &ModelRef) -> Result<Mode
 
 /// Refuses a model in the trash.
 pub(super) async fn refuse_deleted(tx: &mut AnyConnection, model: &ModelRef) -> Result<(), Error> {
-    let row = sqlx::query(
-        "select coalesce(m.purge_at, 0) as purge_at from models m join namespaces n on n.id = m.namespace_id \
-         where n.folded = $1 and m.folded = $2 and m.deleted_at is not null and m.purged_at is null",
-    )
-    .bind(model.namespace.folded())
-    .bind(model.name.folded())
-    .fetch_optional(tx)
-    .await
-    .map_err(Error::during("look a model up"))?;
-    let Some(row) = row else { return Ok(()) };
-    Err(Error::ModelTrashed { model: model.clone(), until: Timestamp::from_millis(number(&row, "purge_at")?) })
+    match ModelHead::find(tx, model).await? {
+        Ok(ModelHead { deletion: Some(deletion), .. }) => {
+            Err(Error::ModelTrashed { model: model.clone(), until: deletion.purge_at })
+        }
+        _ => Ok(()),
+    }
 }
 
 async fn insert(tx: &mut AnyConnection, draft: &DraftRow, kind: &str) -> Result<(), sqlx::Error> {

@@ -34,7 +34,7 @@ mod uploads;
 mod vaults;
 mod verification;
 mod versions;
-pub use aliases::{AliasMove, AliasOutcome, AliasRow, MAX_ALIASES, Standing};
+pub use aliases::{AliasMove, AliasOutcome, AliasRow, MAX_ALIASES};
 pub use draft_files::Placed;
 pub use drafts::DraftRow;
 pub use error::Error;

@@ -2,6 +2,7 @@
 
 use sqlx::any::AnyRow;
 
+use super::heads::ModelHead;
 use super::listing::{Deletion, Page, model_ref, number, text, version_number};
 use super::{Catalog, Error};
 use crate::domain::{ModelRef, Namespace, Retention, Standing, Timestamp, VersionNumber};
@@ -30,8 +31,8 @@ pub struct ModelRow {
 pub enum ModelStanding {
     /// It never was, or nothing is left of it.
     Absent,
-    /// It is one.
-    Live,
+    /// It is one; the id of its row.
+    Live(i64),
     /// It is in the trash.
     Trashed(Deletion),
 }
@@ -111,18 +112,12 @@ impl Catalog {
     /// # Errors
     /// [`Error`] of the database.
     pub async fn model_standing(&self, model: &ModelRef) -> Result<ModelStanding, Error> {
-        let row = sqlx::query(
-            "select coalesce(m.deleted_at, -1) as deleted_at, coalesce(m.deleted_by, '') as deleted_by, \
-             coalesce(m.purge_at, -1) as purge_at from models m join namespaces n on n.id = m.namespace_id \
-             where n.folded = $1 and m.folded = $2 and m.last_number > 0 and m.purged_at is null",
-        )
-        .bind(model.namespace.folded())
-        .bind(model.name.folded())
-        .fetch_optional(&self.read)
-        .await
-        .map_err(Error::during("look a model up"))?;
-        let Some(row) = row else { return Ok(ModelStanding::Absent) };
-        Ok(Deletion::read(&row)?.map_or(ModelStanding::Live, ModelStanding::Trashed))
+        let mut connection = self.read.acquire().await.map_err(Error::during("look a model up"))?;
+        Ok(match ModelHead::find(&mut connection, model).await? {
+            Ok(ModelHead { deletion: Some(deletion), .. }) => ModelStanding::Trashed(deletion),
+            Ok(ModelHead { id, .. }) => ModelStanding::Live(id),
+            Err(_none) => ModelStanding::Absent,
+        })
     }
 
     /// Published versions of a model as its rules see them, highest number first, from below `before`.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::{Error, Registry};
 use crate::access::Caller;
-use crate::catalog::{AliasMove, AliasOutcome, AliasRow, MAX_ALIASES, Page, Standing, VersionRow};
+use crate::catalog::{AliasMove, AliasOutcome, AliasRow, MAX_ALIASES, Objection, Page, VersionRow};
 use crate::domain::{Alias, AliasChange, Expected, ModelRef, VersionRef};
 use crate::failpoint;
 
@@ -23,7 +23,10 @@ impl Registry {
         change: &AliasChange,
     ) -> Result<Option<AliasRow>, Error> {
         let outcome = self.catalog().change_alias(model, change, &caller.principal).await?;
-        let outcome = outcome.map_err(|standing| unreadable(model, &standing))?;
+        let outcome = outcome.map_err(|objection| match objection {
+            Objection::ModelTrashed { until } => Error::ModelDeleted { model: model.clone(), until: Some(until) },
+            _ => Error::ModelNotFound(model.clone()),
+        })?;
         match outcome {
             AliasOutcome::Moved => {
                 failpoint::reached("alias:after_move").await;
@@ -100,20 +103,6 @@ impl Registry {
     ) -> Result<HashMap<i64, Vec<Alias>>, Error> {
         let ids: Vec<i64> = versions.iter().map(|version| version.id).collect();
         Ok(self.catalog().aliases_of(&ids).await?)
-    }
-
-    async fn readable(&self, model: &ModelRef) -> Result<i64, Error> {
-        match self.catalog().standing(model).await? {
-            Standing::There(id) => Ok(id),
-            standing => Err(unreadable(model, &standing)),
-        }
-    }
-}
-
-fn unreadable(model: &ModelRef, standing: &Standing) -> Error {
-    match standing {
-        Standing::Deleted(until) => Error::ModelDeleted { model: model.clone(), until: *until },
-        Standing::Absent | Standing::There(_) => Error::ModelNotFound(model.clone()),
     }
 }
 

@@ -28,7 +28,7 @@ impl Registry {
         if let Some(row) = self.catalog().model(model).await? {
             return Ok(row);
         }
-        self.refuse_absent(model).await?;
+        self.readable(model).await?;
         // Restored between the two questions.
         self.catalog().model(model).await?.ok_or_else(|| Error::ModelNotFound(model.clone()))
     }

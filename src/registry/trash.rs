@@ -49,7 +49,7 @@ impl Registry {
     ) -> Result<Page<VersionRow, VersionNumber>, Error> {
         let page = self.catalog().trashed_versions(model, before, limit).await?;
         if page.items.is_empty() {
-            self.refuse_absent(model).await?;
+            self.readable(model).await?;
         }
         Ok(page)
     }

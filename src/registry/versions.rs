@@ -19,7 +19,7 @@ impl Registry {
     ) -> Result<Page<VersionRow, VersionNumber>, Error> {
         let page = self.catalog().versions(model, before, limit).await?;
         if page.items.is_empty() {
-            self.refuse_absent(model).await?;
+            self.readable(model).await?;
         }
         Ok(page)
     }
@@ -39,7 +39,7 @@ impl Registry {
         if let Some(version) = found {
             return Ok(version);
         }
-        self.refuse_absent(model).await?;
+        self.readable(model).await?;
         if let VersionRef::Number(number) = *version
             && let Some((state, purge_at)) = self.catalog().version_standing(model, number).await?
             && matches!(state, VersionState::Trashed | VersionState::Purging)
@@ -50,10 +50,10 @@ impl Registry {
         Err(Error::VersionNotFound { model: model.clone(), version: version.clone() })
     }
 
-    /// Refuses a model that is not there, or is in the trash.
-    pub(super) async fn refuse_absent(&self, model: &ModelRef) -> Result<(), Error> {
+    /// The row id of a model, unless it is not there or in the trash.
+    pub(super) async fn readable(&self, model: &ModelRef) -> Result<i64, Error> {
         match self.catalog().model_standing(model).await? {
-            ModelStanding::Live => Ok(()),
+            ModelStanding::Live(id) => Ok(id),
             ModelStanding::Absent => Err(Error::ModelNotFound(model.clone())),
             ModelStanding::Trashed(Deletion { purge_at: until, .. }) => {
                 Err(Error::ModelDeleted { model: model.clone(), until: Some(until) })

@@ -1,6 +1,6 @@
 //! Finding what a write left when its answer was lost, and removing what nobody needs.
 
-use super::{Error, ListedVersion, Store};
+use super::{Error, ListedUpload, ListedVersion, Store};
 use crate::domain::UploadToken;
 
 /// Most pages of any list that recovery reads.
@@ -95,8 +95,8 @@ impl Store {
     /// Of S3; what was aborted until then stays aborted.
     pub async fn abort_uploads_below(&self, prefix: &str) -> Result<usize, Error> {
         let uploads = self.uploads_below(prefix).await?;
-        for (key, upload) in &uploads {
-            self.abort_upload(key, upload).await?;
+        for upload in &uploads {
+            self.abort_upload(&upload.key, &upload.id).await?;
         }
         Ok(uploads.len())
     }
@@ -107,9 +107,9 @@ impl Store {
     /// # Errors
     /// Of S3; what was removed until then stays removed.
     pub async fn remove_carrying(&self, key: &str, token: &UploadToken, spare: &[String]) -> Result<(), Error> {
-        for (found, upload) in self.uploads_below(key).await? {
-            if found == key && !spare.contains(&upload) {
-                self.abort_upload(key, &upload).await?;
+        for upload in self.uploads_below(key).await? {
+            if upload.key == key && !spare.contains(&upload.id) {
+                self.abort_upload(key, &upload.id).await?;
             }
         }
         for version_id in self.find(key, token).await? {
@@ -131,27 +131,15 @@ impl Store {
         Ok(all)
     }
 
-    async fn uploads_below(&self, prefix: &str) -> Result<Vec<(String, String)>, Error> {
-        let mut all = Vec::new();
-        let (mut key_marker, mut upload_marker) = (None, None);
+    async fn uploads_below(&self, prefix: &str) -> Result<Vec<ListedUpload>, Error> {
+        let (mut all, mut next) = (Vec::new(), None);
         for _ in 0..MAX_PAGES {
-            let page = self
-                .s3()
-                .list_multipart_uploads()
-                .bucket(self.bucket())
-                .prefix(prefix)
-                .set_key_marker(key_marker.take())
-                .set_upload_id_marker(upload_marker.take())
-                .set_expected_bucket_owner(self.owner())
-                .send()
-                .await
-                .map_err(Error::during("ListMultipartUploads"))?;
-            let uploads = page.uploads.unwrap_or_default();
-            all.extend(uploads.into_iter().filter_map(|upload| Some((upload.key?, upload.upload_id?))));
-            if page.is_truncated != Some(true) {
+            let page = self.list_uploads(prefix, next.as_ref()).await?;
+            all.extend(page.uploads);
+            next = page.next;
+            if next.is_none() {
                 break;
             }
-            (key_marker, upload_marker) = (page.next_key_marker, page.next_upload_id_marker);
         }
         Ok(all)
     }

@@ -1,4 +1,4 @@
-//! Unfinished multipart uploads as S3 lists them, a page at a time, and their end.
+//! Unfinished multipart uploads as S3 lists them, a page at a time.
 
 use super::{Error, Store};
 
@@ -51,26 +51,5 @@ impl Store {
             _ => None,
         };
         Ok(UploadPage { uploads: uploads.collect(), next })
-    }
-
-    /// Ends an unfinished upload, and removes its parts.
-    ///
-    /// # Errors
-    /// Of S3; an upload that is not there is none.
-    pub async fn end_upload(&self, key: &str, id: &str) -> Result<(), Error> {
-        let answer = self
-            .s3()
-            .abort_multipart_upload()
-            .bucket(self.bucket())
-            .key(key)
-            .upload_id(id)
-            .set_expected_bucket_owner(self.owner())
-            .send()
-            .await
-            .map_err(Error::during("AbortMultipartUpload"));
-        match answer {
-            Ok(_) | Err(Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(error),
-        }
     }
 }

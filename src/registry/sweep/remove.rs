@@ -58,7 +58,7 @@ impl Run<'_> {
         let Thing { kind, key, id, size } = thing;
         if !self.options.dry_run {
             let removed = match kind {
-                Kind::Upload => self.store.end_upload(key, id).await,
+                Kind::Upload => self.store.abort_upload(key, id).await,
                 _ => self.store.remove_version(key, id).await,
             };
             match removed {

@@ -1,6 +1,6 @@
 //! Whether a bucket has exactly what the catalog's rows refer to, and the rows only what a version needs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use aws_sdk_s3::Client;
@@ -42,11 +42,17 @@ pub(crate) async fn audit(s3: &Client, bucket: &str, data_dir: &Path, strays: Op
     assert_eq!(objects, catalog.objects().await, "objects, and rows of objects");
 
     let described = catalog.manifests().await;
-    let keys: Vec<&String> = manifests.iter().map(|(key, _)| key).collect();
-    let mut expected: Vec<&String> = described.iter().map(|(key, _)| key).collect();
-    expected.sort();
-    assert_eq!(keys, expected, "manifests, and rows of versions");
-    for (key, digest) in &described {
+    let keys: BTreeSet<&String> = manifests.iter().map(|(key, _)| key).collect();
+    assert_eq!(keys.len(), manifests.len(), "each manifest was written once: {manifests:?}");
+    let (more, fewer): (Vec<_>, Vec<_>) = (
+        keys.iter().filter(|key| !described.contains_key(**key)).collect(),
+        described.iter().filter(|(key, _)| !keys.contains(key)).collect(),
+    );
+    assert!(
+        more.is_empty() && fewer.is_empty(),
+        "manifests without a version {more:?}, versions without one {fewer:?}"
+    );
+    for (key, (digest, _)) in &described {
         let object = s3.get_object().bucket(bucket).key(key).send().await.unwrap();
         let manifest: Value = serde_json::from_slice(&object.body.collect().await.unwrap().to_vec()).unwrap();
         assert_eq!(manifest["digest"], digest.as_str(), "{key}");
@@ -95,14 +101,14 @@ impl Catalog {
         rows.iter().map(|row| (row.get(0), row.get(1))).collect()
     }
 
-    /// Keys of the manifests that must be there, and the digests of their versions.
-    async fn manifests(&self) -> Vec<(String, String)> {
-        let sql = "select n.name, m.name, v.number, v.digest from versions v join models m on m.id = v.model_id \
+    /// Keys of the manifests that must be there, and the digests and states of their versions.
+    async fn manifests(&self) -> BTreeMap<String, (String, String)> {
+        let sql = "select n.name, m.name, v.number, v.digest, v.state from versions v join models m on m.id = v.model_id \
                    join namespaces n on n.id = m.namespace_id where v.state <> 'purged'";
         let rows = sqlx::query(sql).fetch_all(&self.0).await.unwrap();
         let key = |row: &sqlx::sqlite::SqliteRow| {
             let (namespace, model, number): (String, String, i64) = (row.get(0), row.get(1), row.get(2));
-            (format!("manifests/{namespace}/{model}/{number}.json"), row.get(3))
+            (format!("manifests/{namespace}/{model}/{number}.json"), (row.get(3), row.get(4)))
         };
         rows.iter().map(key).collect()
     }
