@@ -1,5 +1,6 @@
 //! The only place that builds things: configuration, clients, bucket, store, catalog, registry, router.
 
+pub mod access;
 mod aws;
 mod back_end;
 pub mod bucket;
@@ -33,7 +34,7 @@ use self::back_end::BackEnd;
 use self::data_dir::DataDir;
 use self::look::Looker;
 use self::watch::Watch;
-use crate::access::{self, BootstrapError};
+use crate::access::{BootstrapError, Door, PoliciesError, admin_token};
 use crate::catalog::{self, Catalog};
 use crate::config::Config;
 use crate::http;
@@ -62,6 +63,9 @@ pub enum StartError {
     /// A rebuild was not through.
     #[error("the catalog is half rebuilt: run `strongroom rebuild` again, it begins anew")]
     HalfRebuilt,
+    /// The operator's policies.
+    #[error(transparent)]
+    Policies(#[from] PoliciesError),
     /// The first token.
     #[error(transparent)]
     Bootstrap(#[from] BootstrapError),
@@ -110,6 +114,8 @@ impl Service {
     /// # Errors
     /// [`StartError`]; no bytes were taken.
     pub async fn start(config: &Config) -> Result<Self, StartError> {
+        // Before anything is touched: with a wrong policy nobody knows who may do what.
+        let policies = access::policies(config.policies_dir.as_deref())?;
         let data_dir = DataDir::lock(&config.data_dir)?;
         // Taken first: a port in use should not cost the operator a provisioning run.
         let listener = TcpListener::bind(config.listen)
@@ -127,9 +133,10 @@ impl Service {
             let outputs = &secured.outputs;
             catalog.vault(&outputs.bucket, &outputs.region, outputs.key_arn.as_str()).await?
         };
-        let made_token = access::admin_token(&catalog, data_dir.path()).await?;
+        let made_token = admin_token(&catalog, data_dir.path()).await?;
         let sweeps = registry::Sweeps::default();
         let registry = Registry::new(registry::Parts {
+            door: Door::new(catalog.clone(), policies),
             catalog: catalog.clone(),
             store: secured.store.clone(),
             vault,

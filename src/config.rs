@@ -43,6 +43,8 @@ pub struct Config {
     pub kms_key_arn: Option<KeyArn>,
     /// `runtime_principals`: ARNs, separated by commas, that the key policy lets use the key.
     pub runtime_principals: Vec<String>,
+    /// `policies_dir`: a directory with `*.cedar` files that allow and forbid beyond the grants.
+    pub policies_dir: Option<PathBuf>,
     /// What the bucket and its key are to have beyond that.
     pub secured: Secured,
     /// `watch_seconds`, 1 to 86,400, default 300: how often the running service looks at the bucket again.

@@ -4,8 +4,9 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use super::{Role, Token};
-use crate::catalog::{self, Catalog, TokenRow};
+use super::Token;
+use crate::catalog::{self, Catalog, GrantRow, TokenRow};
+use crate::domain::{Grant, GrantOn, Grantee, Role};
 
 /// Why the first token could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +32,9 @@ pub enum BootstrapError {
 /// # Errors
 /// [`BootstrapError`]; no token is valid then that is not in the file.
 pub async fn admin_token(catalog: &Catalog, dir: &Path) -> Result<bool, BootstrapError> {
-    if catalog.has_token_of_role(Role::Admin.as_str()).await.map_err(BootstrapError::Catalog)? {
+    // A revoked one is one: it is not made again behind the back of who revoked it.
+    let any = catalog.tokens(None, None, 1).await.map_err(BootstrapError::Catalog)?;
+    if !any.items.is_empty() {
         return Ok(false);
     }
     let path = dir.join("admin-token");
@@ -43,9 +46,10 @@ pub async fn admin_token(catalog: &Catalog, dir: &Path) -> Result<bool, Bootstra
     if is_new {
         write(&path, token.expose()).map_err(|source| BootstrapError::File { path, source })?;
     }
-    let row =
-        TokenRow { id: ulid::Ulid::generate().to_string(), name: "admin".into(), role: Role::Admin.as_str().into() };
-    catalog.add_first_token(&row, token.digest()).await.map_err(BootstrapError::Catalog)?;
+    let row = TokenRow::new("admin", "strongroom", None);
+    let everything = Grant { role: Role::Admin, on: GrantOn::Everything };
+    let grant = GrantRow::new(Grantee::token(&row.name), everything, "strongroom");
+    catalog.add_first_token(&row, token.digest(), &grant).await.map_err(BootstrapError::Catalog)?;
     Ok(is_new)
 }
 

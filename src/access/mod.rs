@@ -1,63 +1,150 @@
 //! Who is calling, and what they may do.
 //!
-//! A caller is known by an API token. The one role so far is that of the administrator, whose token is made at the
-//! first start; a caller without a valid token does not get as far as the registry.
+//! A caller presents an API token, or a token of an identity provider; without a valid one nobody gets as far as the
+//! registry. What a caller may do is decided in one place, [`Subject::decide`], by policies: the roles that were granted
+//! to the caller or to a group of theirs, and what the operator wrote. Nothing is allowed that no policy allows.
 
 mod bootstrap;
+mod decide;
+mod policies;
 mod token;
 
 pub use bootstrap::{BootstrapError, admin_token};
+pub use decide::{Action, Known, Resource, Subject, Verdict};
+pub use policies::{Policies, PoliciesError};
 pub use token::Token;
 
-use crate::catalog::{self, Catalog};
-use crate::domain::ModelRef;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::catalog::{self, Catalog, GrantRow, TokenRow};
+use crate::domain::{Grantee, Timestamp};
+
+/// How often the catalog is told that a token is in use.
+const USE_NOTED: Duration = Duration::from_mins(1);
+/// Most tokens whose use is remembered meanwhile.
+const USES: usize = 10_000;
 
 /// Who is calling: the first argument of every verb of the registry.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Caller {
-    /// Stable name, recorded with what the caller makes.
+    /// Stable name, recorded with what the caller makes: `token:{name}` or `oidc:{issuer}:{subject}`.
     pub principal: String,
-    /// What the caller may do.
-    pub role: Role,
+    /// `{issuer}:{group}`.
+    pub groups: Vec<String>,
+    /// When what was presented stops being valid; none: never.
+    pub expires_at: Option<Timestamp>,
+    /// What was granted to the caller and to the caller's groups.
+    pub grants: Vec<GrantRow>,
+    /// Where the request came from.
+    pub origin: Origin,
+    subject: Arc<Subject>,
+}
+
+/// Where a request came from, for the audit log and for policies.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The client's address, as far as it is believed.
+    pub address: Option<IpAddr>,
+    /// The id of the request.
+    pub request_id: String,
 }
 
 impl Caller {
-    /// Whether the caller may read a model.
-    pub fn may_read(&self, _model: &ModelRef) -> bool {
-        match self.role {
-            Role::Admin => true,
+    /// Decides, and says why.
+    pub fn verdict(&self, action: Action, resource: Resource<'_>) -> Verdict {
+        self.subject.decide(action, resource)
+    }
+
+    /// Whether the caller may do it.
+    pub fn may(&self, action: Action, resource: Resource<'_>) -> bool {
+        let verdict = self.verdict(action, resource);
+        for error in &verdict.errors {
+            tracing::warn!(error, %action, principal = self.principal, "a policy could not be evaluated, and counts for nothing");
         }
+        verdict.allowed
     }
 }
 
-/// What a caller may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Everything.
-    Admin,
+/// Knows callers by what they present; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Door {
+    catalog: Catalog,
+    policies: Policies,
+    /// When the catalog was told last that a token is in use.
+    uses: Arc<Mutex<HashMap<String, Instant>>>,
 }
 
-impl Role {
-    /// The form that is stored.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Admin => "admin",
+impl Door {
+    /// One that decides by these policies.
+    pub fn new(catalog: Catalog, policies: Policies) -> Self {
+        Self { catalog, policies, uses: Arc::default() }
+    }
+
+    /// What decides.
+    pub fn policies(&self) -> &Policies {
+        &self.policies
+    }
+
+    /// The caller who presents this text; none when it is not valid, was revoked, or its time is over.
+    ///
+    /// # Errors
+    /// Of the catalog.
+    pub async fn authenticate(&self, presented: &str, origin: Origin) -> Result<Option<Caller>, catalog::Error> {
+        // The checksum in the token turns away typing errors and scanners without a look into the catalog.
+        let Some(token) = Token::parse(presented) else { return Ok(None) };
+        let Some(row) = self.catalog.token_by_digest(token.digest()).await? else { return Ok(None) };
+        if !row.is_valid(Timestamp::now()) {
+            return Ok(None);
         }
+        self.note_use(&row);
+        let principal = Grantee::token(&row.name);
+        let known = Known { principal: principal.as_str().to_owned(), ..Known::default() };
+        self.caller(known, origin, row.expires_at).await.map(Some)
     }
 
-    fn parse(text: &str) -> Option<Self> {
-        (text == "admin").then_some(Self::Admin)
+    /// The caller of whom this is known, with what was granted to them.
+    ///
+    /// # Errors
+    /// Of the catalog.
+    pub async fn caller(
+        &self,
+        known: Known,
+        origin: Origin,
+        expires_at: Option<Timestamp>,
+    ) -> Result<Caller, catalog::Error> {
+        let grants = self.catalog.grants_of(&grantees(&known)).await?;
+        let with_grants = grants.iter().map(|row| (row.id.clone(), row.principal.clone(), row.grant.clone()));
+        let known = Known { grants: with_grants.collect(), address: origin.address, ..known };
+        let (principal, groups) = (known.principal.clone(), known.groups.clone());
+        let subject = Arc::new(Subject::new(&self.policies, known));
+        Ok(Caller { principal, groups, expires_at, grants, origin, subject })
+    }
+
+    /// Not for each request: reading must not cost a write.
+    fn note_use(&self, row: &TokenRow) {
+        let mut uses = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
+        if uses.get(&row.id).is_some_and(|noted| noted.elapsed() < USE_NOTED) {
+            return;
+        }
+        if uses.len() >= USES {
+            uses.retain(|_, noted| noted.elapsed() < USE_NOTED);
+        }
+        uses.insert(row.id.clone(), Instant::now());
+        let (catalog, id) = (self.catalog.clone(), row.id.clone());
+        tokio::spawn(async move {
+            if let Err(error) = catalog.token_used(&id, Timestamp::now()).await {
+                tracing::debug!(error = &error as &dyn std::error::Error, "the use of a token was not noted");
+            }
+        });
     }
 }
 
-/// The caller who presents this text as a token; none when there is no such token.
-///
-/// # Errors
-/// Of the catalog.
-pub async fn authenticate(catalog: &Catalog, presented: &str) -> Result<Option<Caller>, catalog::Error> {
-    // The checksum in the token turns away typing errors and scanners without a look into the catalog.
-    let Some(token) = Token::parse(presented) else { return Ok(None) };
-    let row = catalog.token_by_digest(token.digest()).await?;
-    Ok(row.and_then(|row| Role::parse(&row.role).map(|role| Caller { principal: format!("token:{}", row.name), role })))
+/// Whom grants to a caller name.
+fn grantees(known: &Known) -> Vec<Grantee> {
+    let groups = known.groups.iter().map(|group| format!("group:{group}"));
+    // A name that no grant can be given to has none.
+    std::iter::once(known.principal.clone()).chain(groups).filter_map(|text| text.parse().ok()).collect()
 }

@@ -3,7 +3,7 @@
 use super::heads::{ModelHead, Objection, Outcome, VersionHead};
 use super::outbox::record;
 use super::{Catalog, Error};
-use crate::domain::{Description, Event, Metadata, ModelRef, Reason, Retention, VersionNumber, VersionState};
+use crate::domain::{Description, Event, Labels, Metadata, ModelRef, Reason, Retention, VersionNumber, VersionState};
 
 /// What is to be said of a version; none: as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -12,6 +12,15 @@ pub struct Said {
     pub metadata: Option<Metadata>,
     /// All of it.
     pub description: Option<Description>,
+}
+
+/// What is to be said of a model; none: as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SaidOfModel {
+    /// All of it.
+    pub description: Option<Description>,
+    /// All of them.
+    pub labels: Option<Labels>,
 }
 
 impl Catalog {
@@ -97,24 +106,34 @@ impl Catalog {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn describe_model(&self, model: &ModelRef, description: &Description) -> Outcome<()> {
+    pub async fn describe_model(&self, model: &ModelRef, said: &SaidOfModel) -> Outcome<()> {
         let fail = || Error::during("describe a model");
         let mut tx = self.write.begin_with("begin immediate").await.map_err(fail())?;
         let head = match ModelHead::live(&mut tx, model).await? {
             Ok(head) => head,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        if head.description == description.as_str() {
-            return Ok(Ok(()));
+        if let Some(description) = said.description.as_ref().filter(|new| head.description != new.as_str()) {
+            sqlx::query("update models set description = $2 where id = $1")
+                .bind(head.id)
+                .bind(description.as_str())
+                .execute(&mut *tx)
+                .await
+                .map_err(fail())?;
+            let description = description.as_str().to_owned();
+            record(&mut tx, &Event::ModelDescribed { model: head.model.clone(), description }).await.map_err(fail())?;
         }
-        sqlx::query("update models set description = $2 where id = $1")
-            .bind(head.id)
-            .bind(description.as_str())
-            .execute(&mut *tx)
-            .await
-            .map_err(fail())?;
-        let event = Event::ModelDescribed { model: head.model, description: description.as_str().to_owned() };
-        record(&mut tx, &event).await.map_err(fail())?;
+        if let Some(labels) = said.labels.as_ref().filter(|new| head.labels != **new) {
+            let json = serde_json::to_string(labels).map_err(|error| fail()(sqlx::Error::Encode(error.into())))?;
+            sqlx::query("update models set labels = $2 where id = $1")
+                .bind(head.id)
+                .bind(json)
+                .execute(&mut *tx)
+                .await
+                .map_err(fail())?;
+            let event = Event::ModelLabelled { model: head.model, labels: labels.clone() };
+            record(&mut tx, &event).await.map_err(fail())?;
+        }
         tx.commit().await.map_err(fail())?;
         Ok(Ok(()))
     }

@@ -3,8 +3,8 @@
 use sqlx::AnyConnection;
 
 use super::Error;
-use super::listing::{Deletion, model_ref, number, state, text};
-use crate::domain::{Alias, ModelRef, Timestamp, VersionNumber, VersionState};
+use super::listing::{Deletion, labels, model_ref, number, state, text};
+use crate::domain::{Alias, Labels, ModelRef, Timestamp, VersionNumber, VersionState};
 
 /// Most aliases or numbers that a refusal names.
 pub(super) const NAMED: i64 = 10;
@@ -45,6 +45,7 @@ pub(super) struct ModelHead {
     pub(super) model: ModelRef,
     pub(super) deletion: Option<Deletion>,
     pub(super) description: String,
+    pub(super) labels: Labels,
     /// As stored; empty when there are none.
     pub(super) retention: String,
 }
@@ -64,7 +65,7 @@ impl ModelHead {
     /// The model, in the trash or not.
     pub(super) async fn find(tx: &mut AnyConnection, model: &ModelRef) -> Outcome<Self> {
         let row = sqlx::query(
-            "select m.id, n.name as namespace, m.name as model, m.description, \
+            "select m.id, n.name as namespace, m.name as model, m.description, m.labels, \
              coalesce(m.retention, '') as retention, coalesce(m.deleted_at, -1) as deleted_at, \
              coalesce(m.deleted_by, '') as deleted_by, coalesce(m.purge_at, -1) as purge_at \
              from models m join namespaces n on n.id = m.namespace_id \
@@ -81,6 +82,7 @@ impl ModelHead {
             model: model_ref(&row)?,
             deletion: Deletion::read(&row)?,
             description: text(&row, "description")?,
+            labels: labels(&row)?,
             retention: text(&row, "retention")?,
         }))
     }

@@ -6,8 +6,8 @@ use sqlx::any::AnyRow;
 use super::Error;
 use super::error::stored;
 use crate::domain::{
-    DraftId, FilePath, Integrity, Metadata, ModelName, ModelRef, Namespace, Sha256Digest, Timestamp, VersionNumber,
-    VersionState,
+    DraftId, FilePath, Integrity, Labels, Metadata, ModelName, ModelRef, Namespace, Sha256Digest, Timestamp,
+    VersionNumber, VersionState,
 };
 
 /// Some rows, and where the next ones begin.
@@ -187,4 +187,10 @@ impl FileRow {
             s3_version_id: text(row, "s3_version_id")?,
         })
     }
+}
+
+/// The labels of a model, from its column `labels`.
+pub(super) fn labels(row: &AnyRow) -> Result<Labels, Error> {
+    let json = text(row, "labels")?;
+    serde_json::from_str(&json).map_err(|_| Error::Corrupt { what: "labels", value: json })
 }

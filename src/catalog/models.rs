@@ -3,9 +3,9 @@
 use sqlx::any::AnyRow;
 
 use super::heads::ModelHead;
-use super::listing::{Deletion, Page, model_ref, number, text, version_number};
+use super::listing::{Deletion, Page, labels, model_ref, number, text, version_number};
 use super::{Catalog, Error};
-use crate::domain::{ModelRef, Namespace, Retention, Standing, Timestamp, VersionNumber};
+use crate::domain::{Labels, ModelRef, Namespace, Retention, Standing, Timestamp, VersionNumber};
 
 /// A model that is not in the trash.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub struct ModelRow {
     pub created_at: Timestamp,
     /// What is kept of it.
     pub retention: Option<Retention>,
+    /// For policies and for people.
+    pub labels: Labels,
 }
 
 /// Whether a name is that of a model.
@@ -40,7 +42,7 @@ pub enum ModelStanding {
 macro_rules! model_select {
     ($rest:literal) => {
         concat!(
-            "select m.id, n.name as namespace, m.name as model, m.description, m.created_at, ",
+            "select m.id, n.name as namespace, m.name as model, m.description, m.labels, m.created_at, ",
             "coalesce(m.retention, '') as retention, coalesce((select max(v.number) from versions v ",
             "where v.model_id = m.id and v.state = 'published'), 0) as latest, ",
             "(select count(*) from versions v where v.model_id = m.id and v.state = 'published') as versions ",
@@ -91,6 +93,23 @@ impl Catalog {
             .await
             .map_err(Error::during("look a model up"))?;
         row.as_ref().map(ModelRow::read).transpose()
+    }
+
+    /// The labels of a model, in the trash or not; none when there is no such model.
+    ///
+    /// # Errors
+    /// As [`Self::models`].
+    pub async fn labels(&self, model: &ModelRef) -> Result<Labels, Error> {
+        let row = sqlx::query(
+            "select m.labels from models m join namespaces n on n.id = m.namespace_id \
+             where n.folded = $1 and m.folded = $2",
+        )
+        .bind(model.namespace.folded())
+        .bind(model.name.folded())
+        .fetch_optional(&self.read)
+        .await
+        .map_err(Error::during("look the labels of a model up"))?;
+        Ok(row.as_ref().map(labels).transpose()?.unwrap_or_default())
     }
 
     /// Models with rules about what is kept, by row id, from behind `after`.
@@ -180,6 +199,7 @@ impl ModelRow {
             Some(serde_json::from_str(&rules).map_err(|_| Error::Corrupt { what: "retention", value: rules })?)
         };
         Ok(Self {
+            labels: labels(row)?,
             id: number(row, "id")?,
             model: model_ref(row)?,
             description: text(row, "description")?,

@@ -6,7 +6,7 @@ use super::error::stored;
 use super::listing::{number, text};
 use super::outbox::record;
 use super::{Catalog, Error};
-use crate::domain::{Event, Namespace, Timestamp};
+use crate::domain::{AliasPattern, Event, Namespace, Timestamp};
 
 /// A namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,13 +17,34 @@ pub struct NamespaceRow {
     pub bytes: u64,
     /// Whether files must be verified before they are published.
     pub require_verified: bool,
+    /// The aliases that only some may move.
+    pub protected_aliases: Vec<AliasPattern>,
     /// Since when.
     pub created_at: Timestamp,
 }
 
+/// What of a namespace is to change; what is none stays as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NamespaceChange {
+    /// Whether files must be verified before they are published.
+    pub require_verified: Option<bool>,
+    /// The aliases that only some may move.
+    pub protected_aliases: Option<Vec<AliasPattern>>,
+}
+
+macro_rules! namespace_select {
+    () => {
+        "select name, bytes, require_verified, protected_aliases, created_at from namespaces "
+    };
+}
+
 impl NamespaceRow {
     fn read(row: &AnyRow) -> Result<Self, Error> {
+        let patterns = text(row, "protected_aliases")?;
+        let protected_aliases = serde_json::from_str(&patterns)
+            .map_err(|_| Error::Corrupt { what: "patterns of aliases", value: patterns })?;
         Ok(Self {
+            protected_aliases,
             name: stored("namespace", &text(row, "name")?)?,
             bytes: number(row, "bytes")? as u64,
             require_verified: number(row, "require_verified")? != 0,
@@ -38,7 +59,7 @@ impl Catalog {
     /// # Errors
     /// [`Error`] of the database, or of a row that is not ours.
     pub async fn namespace(&self, name: &Namespace) -> Result<Option<NamespaceRow>, Error> {
-        let row = sqlx::query("select name, bytes, require_verified, created_at from namespaces where folded = $1")
+        let row = sqlx::query(concat!(namespace_select!(), "where folded = $1"))
             .bind(name.folded())
             .fetch_optional(&self.read)
             .await
@@ -46,11 +67,11 @@ impl Catalog {
         row.as_ref().map(NamespaceRow::read).transpose()
     }
 
-    /// Says whether a namespace demands that files are verified before they are published; one that is new is recorded.
+    /// Changes what a namespace demands and protects; one that is new is recorded.
     ///
     /// # Errors
     /// [`Error`] of the database, or of a row that is not ours; nothing is changed then.
-    pub async fn demand_verification(&self, name: &Namespace, demanded: bool) -> Result<NamespaceRow, Error> {
+    pub async fn change_namespace(&self, name: &Namespace, change: &NamespaceChange) -> Result<NamespaceRow, Error> {
         let fail = || Error::during("change a namespace");
         let mut tx = self.write.begin_with("begin immediate").await.map_err(fail())?;
         sqlx::query(
@@ -62,24 +83,44 @@ impl Catalog {
         .execute(&mut *tx)
         .await
         .map_err(fail())?;
-        let changed =
-            sqlx::query("update namespaces set require_verified = $2 where folded = $1 and require_verified <> $2")
+        let row = sqlx::query(concat!(namespace_select!(), "where folded = $1"))
+            .bind(name.folded())
+            .fetch_one(&mut *tx)
+            .await
+            .map_err(fail())?;
+        let mut namespace = NamespaceRow::read(&row)?;
+        if let Some(demanded) = change.require_verified.filter(|demanded| *demanded != namespace.require_verified) {
+            sqlx::query("update namespaces set require_verified = $2 where folded = $1")
                 .bind(name.folded())
                 .bind(i64::from(demanded))
                 .execute(&mut *tx)
                 .await
                 .map_err(fail())?;
-        let row = sqlx::query("select name, bytes, require_verified, created_at from namespaces where folded = $1")
-            .bind(name.folded())
-            .fetch_one(&mut *tx)
-            .await
-            .map_err(fail())?;
-        let namespace = NamespaceRow::read(&row)?;
-        if changed.rows_affected() == 1 {
+            namespace.require_verified = demanded;
             let event = Event::VerificationDemanded { namespace: namespace.name.clone(), demanded };
+            record(&mut tx, &event).await.map_err(fail())?;
+        }
+        if let Some(patterns) = change.protected_aliases.as_ref().filter(|new| **new != namespace.protected_aliases) {
+            let json = serde_json::to_string(patterns).map_err(|error| fail()(sqlx::Error::Encode(error.into())))?;
+            sqlx::query("update namespaces set protected_aliases = $2 where folded = $1")
+                .bind(name.folded())
+                .bind(json)
+                .execute(&mut *tx)
+                .await
+                .map_err(fail())?;
+            namespace.protected_aliases.clone_from(patterns);
+            let event = Event::AliasesProtected { namespace: namespace.name.clone(), patterns: patterns.clone() };
             record(&mut tx, &event).await.map_err(fail())?;
         }
         tx.commit().await.map_err(fail())?;
         Ok(namespace)
+    }
+
+    /// Which aliases a namespace protects; none when there is no such namespace.
+    ///
+    /// # Errors
+    /// [`Error`] of the database, or of a row that is not ours.
+    pub async fn protected_aliases(&self, name: &Namespace) -> Result<Vec<AliasPattern>, Error> {
+        Ok(self.namespace(name).await?.map(|namespace| namespace.protected_aliases).unwrap_or_default())
     }
 }

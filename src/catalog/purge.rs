@@ -230,7 +230,7 @@ impl Catalog {
         let mut tx = self.write.begin_with("begin immediate").await.map_err(fail())?;
         let row = sqlx::query(
             "update models set purged_at = $2, deleted_at = null, deleted_by = null, purge_at = null, \
-             description = '', retention = null where id = $1 and deleted_at is not null and purge_at = 0 \
+             description = '', labels = '{}', retention = null where id = $1 and deleted_at is not null and purge_at = 0 \
              and not exists (select 1 from versions v where v.model_id = models.id and v.state <> 'purged') \
              returning last_number",
         )

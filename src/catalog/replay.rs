@@ -116,6 +116,20 @@ pub(super) async fn apply(tx: &mut AnyConnection, event: &Event) -> Result<Optio
             let id = known(&mut *tx, model).await?;
             sqlx::query("update models set retention = $2 where id = $1").bind(id).bind(rules).execute(tx).await?;
         }
+        Event::ModelLabelled { model, labels } => {
+            let labels = serde_json::to_string(labels).map_err(|error| sqlx::Error::Encode(error.into()))?;
+            let id = known(&mut *tx, model).await?;
+            sqlx::query("update models set labels = $2 where id = $1").bind(id).bind(labels).execute(tx).await?;
+        }
+        Event::AliasesProtected { namespace, patterns } => {
+            let patterns = serde_json::to_string(patterns).map_err(|error| sqlx::Error::Encode(error.into()))?;
+            let id = namespace_row(&mut *tx, namespace.as_str(), &namespace.folded(), Timestamp::now()).await?;
+            sqlx::query("update namespaces set protected_aliases = $2 where id = $1")
+                .bind(id)
+                .bind(patterns)
+                .execute(tx)
+                .await?;
+        }
         Event::VerificationDemanded { namespace, demanded } => {
             // Of two times the earlier counts, so one far ahead changes nothing; without any, there is none yet.
             let id = namespace_row(&mut *tx, namespace.as_str(), &namespace.folded(), Timestamp::now()).await?;
@@ -219,7 +233,7 @@ async fn purge_model(
         sqlx::query(forgotten).bind(id).execute(&mut *tx).await?;
     }
     sqlx::query(
-        "update models set description = '', retention = null, deleted_at = null, deleted_by = null, purge_at = null, \
+        "update models set description = '', labels = '{}', retention = null, deleted_at = null, deleted_by = null, purge_at = null, \
          purged_at = case when last_number > $2 then null else $3 end where id = $1",
     )
     .bind(id)

@@ -3,11 +3,13 @@
 mod bucket;
 mod check_config;
 mod embedded;
+mod grant;
 mod openapi;
 mod rebuild;
 mod report;
 mod serve;
 mod sweep;
+mod token;
 mod verify;
 
 use std::error::Error as StdError;
@@ -34,6 +36,12 @@ enum Command {
     /// Secure the bucket, prove it, and say what it is.
     #[command(subcommand)]
     Bucket(bucket::Bucket),
+    /// Make, list, rotate and revoke API tokens.
+    #[command(subcommand)]
+    Token(token::Token),
+    /// Give, list and take back roles.
+    #[command(subcommand)]
+    Grant(grant::Grant),
     /// Remove what nothing refers to, and purge the trash; exit 1 when it was refused or ended early.
     Sweep(sweep::Sweep),
     /// Look again at everything that is stored, and read it; exit 1 when something is wrong.
@@ -96,6 +104,8 @@ pub fn run() -> ExitCode {
     let outcome = match cli.command {
         Command::Serve(serve) => serve.run().map(done),
         Command::Bucket(bucket) => bucket.run(),
+        Command::Token(token) => token.run(),
+        Command::Grant(grant) => grant.run(),
         Command::Sweep(sweep) => sweep.run(),
         Command::Verify(verify) => verify.run(),
         Command::Embedded(settings) => embedded::run(&settings).map(done),

@@ -121,6 +121,7 @@ impl Reader {
             );
         }
         let runtime_principals = self.principals("runtime_principals");
+        let policies_dir = self.text("policies_dir").map(PathBuf::from);
         let secured = self.secured(&runtime_principals, is_s3);
         let watch = Duration::from_secs(self.number("watch_seconds", 1..=86_400, 300));
         let storage_timeout = Duration::from_secs(self.number("storage_timeout_seconds", 1..=600, 15));
@@ -156,6 +157,7 @@ impl Reader {
             provision,
             kms_key_arn,
             runtime_principals,
+            policies_dir,
             secured,
             watch,
             storage_timeout,

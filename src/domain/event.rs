@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Alias, Integrity, Metadata, ModelRef, Namespace, Retention, Sha256Digest, Timestamp, VersionNumber};
+use super::{
+    Alias, AliasPattern, Integrity, Labels, Metadata, ModelRef, Namespace, Retention, Sha256Digest, Timestamp,
+    VersionNumber,
+};
 
 /// One change that no manifest tells of; with the manifests, enough to rebuild the catalog.
 ///
@@ -97,6 +100,13 @@ pub enum Event {
         /// After the change.
         description: String,
     },
+    /// The labels of a model were changed.
+    ModelLabelled {
+        /// Which.
+        model: ModelRef,
+        /// All of them, after the change.
+        labels: Labels,
+    },
     /// A model was put into the trash with all its versions.
     ModelTrashed {
         /// Which.
@@ -135,6 +145,13 @@ pub enum Event {
         namespace: Namespace,
         /// Whether it does.
         demanded: bool,
+    },
+    /// Which aliases a namespace protects was changed.
+    AliasesProtected {
+        /// Which.
+        namespace: Namespace,
+        /// All of them, after the change.
+        patterns: Vec<AliasPattern>,
     },
 }
 

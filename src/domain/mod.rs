@@ -4,9 +4,12 @@
 //! module checks a name again. The catalog's rows and the bucket's manifests go through the same doors.
 
 mod alias_change;
+mod alias_pattern;
 mod digest;
 mod event;
+mod grant;
 mod key;
+mod labels;
 mod ledger;
 mod manifest;
 mod metadata;
@@ -22,9 +25,12 @@ mod token;
 mod words;
 
 pub use alias_change::{AliasChange, Expected, InvalidReason};
+pub use alias_pattern::{AliasPattern, InvalidAliasPattern};
 pub use digest::{InvalidDigest, Sha256Digest, Sha256Hasher};
 pub use event::{Event, JournalEntry};
+pub use grant::{Grant, GrantOn, Grantee, InvalidGrant, Role};
 pub use key::ObjectKey;
+pub use labels::{InvalidLabels, Labels};
 pub use ledger::PartLedger;
 pub use manifest::{FileEntry, Manifest, ManifestObject, version_digest};
 pub use metadata::{InvalidMetadata, Metadata};

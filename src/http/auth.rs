@@ -1,6 +1,8 @@
 //! The door: who presents no valid token gets no further, whatever the route.
 
-use axum::extract::{FromRequestParts, Request, State};
+use std::net::SocketAddr;
+
+use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
@@ -9,7 +11,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::problem::ApiError;
-use crate::access::Caller;
+use super::request_log::RequestId;
+use crate::access::{Caller, Origin};
 use crate::registry::Registry;
 
 /// The only paths that need no caller, and those below `/docs/`.
@@ -24,7 +27,8 @@ pub(super) async fn require_caller(State(registry): State<Registry>, mut request
     let Some(presented) = presented(request.headers()) else {
         return unauthorized("present an API token: `Authorization: Bearer <token>`").into_response();
     };
-    match registry.authenticate(&presented).await {
+    let origin = origin(&request);
+    match registry.authenticate(&presented, origin).await {
         Ok(Some(caller)) => {
             request.extensions_mut().insert(caller);
             next.run(request).await
@@ -32,6 +36,13 @@ pub(super) async fn require_caller(State(registry): State<Registry>, mut request
         Ok(None) => unauthorized("the token is not valid").into_response(),
         Err(error) => ApiError::from(error).into_response(),
     }
+}
+
+/// Where the request came from.
+fn origin(request: &Request) -> Origin {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_canonical());
+    let request_id = request.extensions().get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
+    Origin { address: peer, request_id }
 }
 
 /// The token of a Bearer header, or the password of a Basic one.

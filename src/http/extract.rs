@@ -89,6 +89,19 @@ pub(super) struct Upload {
     pub(super) upload: UploadId,
 }
 
+/// `{id}` of a path, of something that the catalog looks up.
+#[derive(Debug)]
+pub(super) struct Id(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Id {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let DraftPath { id } = path(parts, state).await?;
+        Ok(Self(id))
+    }
+}
+
 /// `{ns}` of a path that names nothing more.
 #[derive(Debug, Deserialize)]
 struct NsPath {

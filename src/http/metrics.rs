@@ -17,7 +17,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry as Metrics;
 
 use super::auth::Authenticated;
-use super::problem::Problem;
+use super::problem::{ApiError, Problem};
 use crate::registry::{Effect, Gauges, JournalLag, Registry, Status, SweepGauges, VerificationGauges};
 
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -40,20 +40,22 @@ struct DriftLabels {
     tag = "operations",
     responses(
         (status = 200, body = String, content_type = "application/openmetrics-text"),
-        (status = 401, body = Problem)
+        (status = 401, body = Problem),
+        (status = 403, body = Problem, description = "`forbidden`")
     ),
     security(("bearer" = []), ("basic" = []))
 )]
 pub(super) async fn metrics(
     State(registry): State<Registry>,
     Authenticated(caller): Authenticated,
-) -> impl IntoResponse {
+) -> Result<impl IntoResponse, ApiError> {
+    let gauges = registry.gauges(&caller)?;
     // What the catalog does not tell is left out: nothing would look like none.
     let lag = registry.journal_lag(&caller).await.ok();
     let verification = registry.verification_gauges(&caller).await.ok();
-    let sweeps = registry.sweep_gauges(&caller);
-    let text = exposition(&registry.gauges(&caller), lag, &sweeps, verification.as_ref());
-    ([(header::CONTENT_TYPE, CONTENT_TYPE)], text)
+    let sweeps = registry.sweep_gauges(&caller)?;
+    let text = exposition(&gauges, lag, &sweeps, verification.as_ref());
+    Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], text))
 }
 
 fn exposition(

@@ -21,8 +21,9 @@ use axum::response::IntoResponse as _;
 use axum::{Router, middleware};
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::OpenApi as _;
-use utoipa::openapi::OpenApi;
+use utoipa::openapi::response::Response;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::{OpenApi, RefOr};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
@@ -32,6 +33,8 @@ use problem::ApiError;
 
 /// How long a client is asked to wait before it tries again.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+const FORBIDDEN: &str = "`forbidden`: the caller may see it, and not do this; what a caller may not see is 404";
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -48,7 +51,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
         (name = "files", description = "The bytes of a version"),
         (name = "aliases", description = "Movable names of versions"),
         (name = "namespaces", description = "Who owns models, and what that takes"),
-        (name = "access", description = "Who is calling"),
+        (name = "access", description = "Who is calling, and what they may do"),
         (name = "operations", description = "For operators and load balancers"),
     )
 )]
@@ -106,6 +109,12 @@ fn route_list() -> OpenApiRouter<Registry> {
         .routes(routes!(v1::namespaces::get_namespace, v1::namespaces::change_namespace))
         .routes(routes!(v1::operations::outputs))
         .routes(routes!(v1::operations::whoami))
+        .routes(routes!(v1::tokens::make_token, v1::tokens::list_tokens))
+        .routes(routes!(v1::tokens::revoke_token))
+        .routes(routes!(v1::tokens::rotate_token))
+        .routes(routes!(v1::grants::give_grant, v1::grants::list_grants))
+        .routes(routes!(v1::grants::take_grant_back))
+        .routes(routes!(v1::grants::authorize))
         .routes(routes!(v1::posture::posture))
         .routes(routes!(v1::posture::set_override))
         .routes(routes!(v1::posture::end_override))
@@ -135,7 +144,20 @@ fn with_rest_of_path(
     router
 }
 
+/// What holds for every operation that needs a caller is said in one place.
 fn describe_security(document: &mut OpenApi) {
+    for item in document.paths.paths.values_mut() {
+        let operations =
+            [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch, &mut item.head];
+        for operation in operations.into_iter().flatten() {
+            let responses = &mut operation.responses.responses;
+            if let Some(RefOr::T(unauthorized)) = responses.get("401").cloned() {
+                let mut forbidden: Response = unauthorized;
+                FORBIDDEN.clone_into(&mut forbidden.description);
+                responses.entry("403".to_owned()).or_insert(RefOr::T(forbidden));
+            }
+        }
+    }
     let components = document.components.get_or_insert_default();
     components.add_security_scheme("bearer", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
     components.add_security_scheme("basic", SecurityScheme::Http(Http::new(HttpAuthScheme::Basic)));

@@ -157,6 +157,15 @@ impl From<Error> for ApiError {
             Error::OtherRevision(_) => Self::new(StatusCode::PRECONDITION_FAILED, "revision_mismatch", detail),
             Error::Retention(_) => Self::new(StatusCode::BAD_REQUEST, "invalid_retention", detail),
             Error::NoRetention(_) => Self::new(StatusCode::NOT_FOUND, "retention_not_found", detail),
+            Error::Forbidden { .. } => Self::new(StatusCode::FORBIDDEN, "forbidden", detail),
+            Error::Grant(_) => Self::new(StatusCode::BAD_REQUEST, "invalid_grant", detail),
+            Error::GrantNotFound(_) => Self::new(StatusCode::NOT_FOUND, "grant_not_found", detail),
+            Error::TokenNotFound(_) => Self::new(StatusCode::NOT_FOUND, "token_not_found", detail),
+            Error::TokenOfNamespace(_) | Error::TokenName(_) => {
+                Self::new(StatusCode::BAD_REQUEST, "invalid_name", detail)
+            }
+            Error::TokenLife => Self::new(StatusCode::BAD_REQUEST, "invalid_expiry", detail),
+            Error::TokenExists(_) => Self::new(StatusCode::CONFLICT, "token_exists", detail),
             Error::NamespaceNotFound(_) => Self::new(StatusCode::NOT_FOUND, "namespace_not_found", detail),
             Error::FileNotFound(_) => Self::new(StatusCode::NOT_FOUND, "file_not_found", detail),
             Error::Refused(refusal) => from_refusal(&refusal, detail),

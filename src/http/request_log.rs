@@ -16,8 +16,13 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Longest id of a client or proxy that is taken over.
 const MAX_ID: usize = 64;
 
-pub(super) async fn name_and_log(request: Request, next: Next) -> Response {
+/// The id of the request, for whoever tells of it.
+#[derive(Debug, Clone)]
+pub(super) struct RequestId(pub(super) String);
+
+pub(super) async fn name_and_log(mut request: Request, next: Next) -> Response {
     let id = given_id(&request).unwrap_or_else(|| Ulid::generate().to_string());
+    request.extensions_mut().insert(RequestId(id.clone()));
     let method = request.method().clone();
     // The route, not the path: a path may hold what somebody pasted into it, and makes a bad field to group by.
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());

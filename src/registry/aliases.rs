@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::{Error, Registry};
-use crate::access::Caller;
+use crate::access::{Action, Caller};
 use crate::catalog::{AliasMove, AliasOutcome, AliasRow, MAX_ALIASES, Objection, Page, VersionRow};
 use crate::domain::{Alias, AliasChange, Expected, ModelRef, VersionRef};
 use crate::failpoint;
@@ -22,6 +22,7 @@ impl Registry {
         model: &ModelRef,
         change: &AliasChange,
     ) -> Result<Option<AliasRow>, Error> {
+        self.admit_aliases(caller, model, std::slice::from_ref(change)).await?;
         let outcome = self.catalog().change_alias(model, change, &caller.principal).await?;
         let outcome = outcome.map_err(|objection| match objection {
             Objection::ModelTrashed { until } => Error::ModelDeleted { model: model.clone(), until: Some(until) },
@@ -54,11 +55,12 @@ impl Registry {
     /// [`Error::ModelNotFound`], [`Error::ModelDeleted`], and of the catalog.
     pub async fn aliases(
         &self,
-        _caller: &Caller,
+        caller: &Caller,
         model: &ModelRef,
         after: Option<&Alias>,
         limit: usize,
     ) -> Result<Page<AliasRow, Alias>, Error> {
+        self.admit(caller, Action::Read, model).await?;
         let id = self.readable(model).await?;
         Ok(self.catalog().aliases(id, after, limit).await?)
     }
@@ -67,7 +69,8 @@ impl Registry {
     ///
     /// # Errors
     /// [`Error::AliasNotFound`], and as [`Self::aliases`].
-    pub async fn alias(&self, _caller: &Caller, model: &ModelRef, alias: &Alias) -> Result<AliasRow, Error> {
+    pub async fn alias(&self, caller: &Caller, model: &ModelRef, alias: &Alias) -> Result<AliasRow, Error> {
+        self.admit(caller, Action::Read, model).await?;
         let id = self.readable(model).await?;
         self.catalog().alias(id, alias).await?.ok_or_else(|| not_found(model, alias))
     }
@@ -78,12 +81,13 @@ impl Registry {
     /// [`Error::AliasNotFound`] when there never was one of this name, and as [`Self::aliases`].
     pub async fn alias_history(
         &self,
-        _caller: &Caller,
+        caller: &Caller,
         model: &ModelRef,
         alias: &Alias,
         before: Option<i64>,
         limit: usize,
     ) -> Result<Page<AliasMove, i64>, Error> {
+        self.admit(caller, Action::Read, model).await?;
         let id = self.readable(model).await?;
         let page = self.catalog().alias_history(id, alias, before, limit).await?;
         if page.items.is_empty() && before.is_none() {

@@ -1,7 +1,7 @@
 //! What is said of versions, and holds on them.
 
 use super::{Error, Registry};
-use crate::access::Caller;
+use crate::access::{Action, Caller};
 use crate::catalog::{Said, VersionRow};
 use crate::domain::{ModelRef, Reason, VersionNumber, VersionRef};
 
@@ -21,6 +21,7 @@ impl Registry {
         revision: Option<i64>,
         said: &Said,
     ) -> Result<VersionRow, Error> {
+        self.admit(caller, Action::Describe, model).await?;
         let done = self.catalog().describe_version(model, number, revision, said).await?;
         done.map_err(|refusal| Error::refused(refusal, model, Some(number)))?;
         self.version(caller, model, &VersionRef::Number(number)).await
@@ -32,11 +33,12 @@ impl Registry {
     /// [`Error::VersionDeleted`] when its purge has begun; else as [`Self::describe_version`].
     pub async fn hold(
         &self,
-        _caller: &Caller,
+        caller: &Caller,
         model: &ModelRef,
         number: VersionNumber,
         reason: &Reason,
     ) -> Result<(), Error> {
+        self.admit(caller, Action::Govern, model).await?;
         let done = self.catalog().hold_version(model, number, Some(reason)).await?;
         done.map_err(|refusal| Error::refused(refusal, model, Some(number)))
     }
@@ -45,7 +47,8 @@ impl Registry {
     ///
     /// # Errors
     /// As [`Self::hold`].
-    pub async fn release(&self, _caller: &Caller, model: &ModelRef, number: VersionNumber) -> Result<(), Error> {
+    pub async fn release(&self, caller: &Caller, model: &ModelRef, number: VersionNumber) -> Result<(), Error> {
+        self.admit(caller, Action::Govern, model).await?;
         let done = self.catalog().hold_version(model, number, None).await?;
         done.map_err(|refusal| Error::refused(refusal, model, Some(number)))
     }

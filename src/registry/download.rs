@@ -5,7 +5,7 @@ use std::ops::Range;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{Error, Registry};
-use crate::access::Caller;
+use crate::access::{Action, Caller};
 use crate::catalog::{FileRow, VersionRow};
 use crate::domain::{FilePath, VersionRef};
 use crate::store::{Bytes, Presigned, Seat};
@@ -38,7 +38,8 @@ impl Registry {
     ///
     /// # Errors
     /// [`Error::VersionQuarantined`], [`Error::FileNotFound`], and of the catalog.
-    pub async fn file(&self, _caller: &Caller, version: &VersionRow, path: &FilePath) -> Result<FileRow, Error> {
+    pub async fn file(&self, caller: &Caller, version: &VersionRow, path: &FilePath) -> Result<FileRow, Error> {
+        self.admit(caller, Action::Download, &version.model).await?;
         refuse_quarantined(version)?;
         self.catalog().file(version.id, path).await?.ok_or_else(|| Error::FileNotFound(path.clone()))
     }

@@ -24,8 +24,8 @@ impl Registry {
         size: Option<u64>,
         body: IncomingStream,
     ) -> Result<FileRow, Error> {
+        let draft = self.open_draft(caller, draft).await?;
         self.posture_state().check().map_err(Error::WritesRefused)?;
-        let draft = self.catalog().client_draft(draft).await?;
         let turn = self.turn().await?;
         let upload = intent(caller, &draft, &path, size, None);
         let registry = self.clone();

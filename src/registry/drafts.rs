@@ -2,7 +2,7 @@
 
 use super::replay::fingerprint;
 use super::{Error, IdempotencyKey, Registry};
-use crate::access::Caller;
+use crate::access::{Action, Caller};
 use crate::catalog::{DraftRow, FileRow, Page, Refusal, Room, UploadRow};
 use crate::domain::{
     DraftId, FilePath, Metadata, ModelRef, ObjectKey, Sha256Digest, Timestamp, VersionNumber, VersionRef,
@@ -60,6 +60,7 @@ impl Registry {
     /// # Errors
     /// [`Error::WritesRefused`]; [`Error::Refused`]; of the base, as [`Self::version`]; of the catalog.
     pub async fn begin_draft(&self, caller: &Caller, model: ModelRef, wish: DraftWish) -> Result<DraftRow, Error> {
+        self.admit(caller, Action::Draft, &model).await?;
         self.posture_state().check().map_err(Error::WritesRefused)?;
         let mut draft = DraftRow::new(model, self.inner.vault, &caller.principal);
         if let Some(base) = &wish.base {
@@ -81,14 +82,36 @@ impl Registry {
     ///
     /// # Errors
     /// [`Refusal::DraftNotFound`], and of the catalog.
-    pub async fn draft(&self, _caller: &Caller, id: DraftId) -> Result<DraftState, Error> {
-        match self.catalog().client_draft(id).await.map_err(Error::from) {
-            Ok(draft) => Ok(DraftState::Open(Box::new(draft))),
-            Err(Error::Refused(Refusal::DraftNotFound(id))) => match self.catalog().published_from(id).await? {
-                Some((model, version)) => Ok(DraftState::Published { model, number: version.number }),
-                None => Err(Error::Refused(Refusal::DraftNotFound(id))),
-            },
+    pub async fn draft(&self, caller: &Caller, id: DraftId) -> Result<DraftState, Error> {
+        let none = || Error::Refused(Refusal::DraftNotFound(id));
+        let state = match self.catalog().client_draft(id).await.map_err(Error::from) {
+            Ok(draft) => DraftState::Open(Box::new(draft)),
+            Err(Error::Refused(Refusal::DraftNotFound(_))) => {
+                let (model, version) = self.catalog().published_from(id).await?.ok_or_else(none)?;
+                DraftState::Published { model, number: version.number }
+            }
+            Err(error) => return Err(error),
+        };
+        let model = match &state {
+            DraftState::Open(draft) => &draft.model,
+            DraftState::Published { model, .. } => model,
+        };
+        match self.admit(caller, Action::Draft, model).await {
+            Ok(()) => Ok(state),
+            // Readers of the model do not see its drafts either.
+            Err(Error::Forbidden { .. } | Error::ModelNotFound(_)) => Err(none()),
             Err(error) => Err(error),
+        }
+    }
+
+    /// A draft that can be filled.
+    ///
+    /// # Errors
+    /// As [`Self::draft`].
+    pub(super) async fn open_draft(&self, caller: &Caller, id: DraftId) -> Result<DraftRow, Error> {
+        match self.draft(caller, id).await? {
+            DraftState::Open(draft) => Ok(*draft),
+            DraftState::Published { .. } => Err(Error::Refused(Refusal::DraftNotFound(id))),
         }
     }
 
@@ -98,11 +121,12 @@ impl Registry {
     /// Of the catalog.
     pub async fn drafts(
         &self,
-        _caller: &Caller,
+        caller: &Caller,
         model: &ModelRef,
         after: Option<DraftId>,
         limit: usize,
     ) -> Result<Page<DraftRow, DraftId>, Error> {
+        self.admit(caller, Action::Draft, model).await?;
         Ok(self.catalog().client_drafts(model, after, limit).await?)
     }
 
@@ -112,11 +136,12 @@ impl Registry {
     /// Of the catalog and of S3.
     pub async fn draft_files(
         &self,
-        _caller: &Caller,
+        caller: &Caller,
         draft: &DraftRow,
         after: Option<&FilePath>,
         limit: usize,
     ) -> Result<Page<DraftFile, FilePath>, Error> {
+        self.admit(caller, Action::Draft, &draft.model).await?;
         use futures::{StreamExt as _, TryStreamExt as _, stream};
         let complete = self.catalog().draft_files(draft.id, after, limit).await?;
         let uploads = self.catalog().uploads(draft.id, after, limit).await?;
@@ -154,6 +179,7 @@ impl Registry {
         metadata: Option<&Metadata>,
         keep: Option<bool>,
     ) -> Result<DraftState, Error> {
+        self.open_draft(caller, id).await?;
         let expires_at = Timestamp::now().plus(self.limits().draft_life);
         self.catalog().change_draft(id, metadata, keep, expires_at).await?;
         self.draft(caller, id).await
@@ -163,7 +189,8 @@ impl Registry {
     ///
     /// # Errors
     /// [`Error::Refused`], and of the catalog.
-    pub async fn remove_draft_file(&self, _caller: &Caller, draft: DraftId, path: &FilePath) -> Result<(), Error> {
+    pub async fn remove_draft_file(&self, caller: &Caller, draft: DraftId, path: &FilePath) -> Result<(), Error> {
+        self.open_draft(caller, draft).await?;
         let condemned = self.catalog().remove_file(draft, path, self.room()).await?;
         self.remove_condemned(condemned).await;
         Ok(())

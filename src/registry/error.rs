@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use crate::access::Action;
 use crate::catalog::{LostAlias, Objection, Refusal};
 use crate::domain::{
-    Alias, FilePath, InvalidMetadata, InvalidPartSize, InvalidReason, InvalidRetention, ModelRef, Namespace,
-    PathConflict, Sha256Digest, Timestamp, VersionNumber, VersionRef,
+    Alias, FilePath, InvalidGrant, InvalidMetadata, InvalidPartSize, InvalidReason, InvalidRetention, ModelRef,
+    Namespace, PathConflict, Sha256Digest, Timestamp, VersionNumber, VersionRef,
 };
 use crate::provision::{ClaimId, GateClosed, InvalidOverride};
 use crate::{catalog, store};
@@ -131,6 +132,35 @@ pub enum Error {
     /// The model has no rules.
     #[error("the model `{0}` has no retention rules: every version is kept")]
     NoRetention(ModelRef),
+    /// The caller may see it, and not do this.
+    #[error("you may not {action} on {on}: ask its admin for the right to")]
+    Forbidden {
+        /// What was asked for.
+        action: Action,
+        /// On what.
+        on: String,
+    },
+    /// A grant that is none.
+    #[error(transparent)]
+    Grant(#[from] InvalidGrant),
+    /// There is no such grant, or the caller may not see it.
+    #[error("there is no grant `{0}`")]
+    GrantNotFound(String),
+    /// There is no such token, or the caller may not see it.
+    #[error("there is no token `{0}` that is valid")]
+    TokenNotFound(String),
+    /// A name that is none.
+    #[error("the name of a token is 1 to 96 bytes of `A-Z a-z 0-9 . _ -`, not {0:?}")]
+    TokenName(String),
+    /// A name that is not for the caller to give.
+    #[error("tokens that are not made by an admin of everything are named after their namespace, such as `{0}.ci`")]
+    TokenOfNamespace(String),
+    /// A life that is none.
+    #[error("a token lives from 1 minute to 10 years, or for ever when nothing is said")]
+    TokenLife,
+    /// The name has a valid token.
+    #[error("there is a valid token of the name `{0}`: rotate it, or revoke it first")]
+    TokenExists(String),
     /// Nothing was ever stored in the namespace.
     #[error("there is no namespace `{0}`")]
     NamespaceNotFound(Namespace),

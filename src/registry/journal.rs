@@ -5,8 +5,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::admit::admit_system;
 use super::{Error, Registry};
-use crate::access::Caller;
+use crate::access::{Action, Caller};
 use crate::catalog::Catalog;
 use crate::domain::Timestamp;
 use crate::failpoint;
@@ -75,7 +76,8 @@ impl Registry {
     ///
     /// # Errors
     /// Of the catalog.
-    pub async fn journal_lag(&self, _caller: &Caller) -> Result<JournalLag, Error> {
+    pub async fn journal_lag(&self, caller: &Caller) -> Result<JournalLag, Error> {
+        admit_system(caller, Action::Observe)?;
         let (entries, oldest) = self.catalog().journal_lag().await?;
         let age = oldest.map_or(0, |oldest| Timestamp::now().millis().saturating_sub(oldest.millis()));
         Ok(JournalLag { entries, age: Duration::from_millis(u64::try_from(age).unwrap_or_default()) })

@@ -4,12 +4,14 @@
 //! a client's place is a [`Seat`]. Bytes are in S3 and checked before a row refers to them, and no
 //! call to S3 happens inside a transaction.
 
+mod admit;
 mod aliases;
 mod describe;
 mod download;
 mod draft_files;
 mod drafts;
 mod error;
+mod grants;
 mod inspection;
 mod journal;
 mod live;
@@ -27,6 +29,7 @@ mod replay;
 mod retention;
 mod sweep;
 mod take_in;
+mod tokens;
 mod trash;
 mod uploads;
 mod urls;
@@ -35,15 +38,17 @@ mod verifier;
 mod versions;
 
 // The protocols see rows, places and failures through here, and name neither the catalog nor the store.
+pub use crate::access::{Action, Known, Verdict};
 pub use crate::catalog::{
-    AliasMove, AliasRow, Deletion, DraftRow, Error as CatalogError, FileRow, ModelRow, NamespaceRow, Refusal, Said,
-    UploadRow, VersionRow,
+    AliasMove, AliasRow, Deletion, DraftRow, Error as CatalogError, FileRow, GrantRow, ModelRow, NamespaceChange,
+    NamespaceRow, Refusal, Said, SaidOfModel, TokenRow, UploadRow, VersionRow,
 };
 pub use crate::provision::{ClaimId, Effect, Gauges, InvalidOverride, Override, Report, Status};
 pub use crate::store::{Error as StoreError, ListedPart, PresignedPart, PresignedParts, Seat};
 pub use download::{Download, Wanted, content_disposition};
 pub use drafts::{DraftFile, DraftState, DraftWish};
 pub use error::{Error, InputError};
+pub use grants::{Place, Question};
 pub use inspection::{BucketFinding, FindingKind, InspectionOptions, InspectionProgress, InspectionReport, Inspector};
 pub use journal::JournalLag;
 pub use overrides::{overrides_in_force, record_override, refresh_overrides};
@@ -56,6 +61,7 @@ pub use replay::IdempotencyKey;
 pub use retention::Foreseen;
 pub use sweep::{Removed, SweepError, SweepGauges, SweepOptions, SweepReport, Sweeper, Sweeps};
 pub use take_in::{Incoming, IncomingStream};
+pub use tokens::{NewToken, TokenWish};
 pub use uploads::{Declaration, Declared, PartWish};
 pub use urls::FileUrl;
 pub use verification::VerificationGauges;
@@ -65,7 +71,7 @@ use std::sync::Arc;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::task::TaskTracker;
 
-use crate::access::{self, Caller};
+use crate::access::{Caller, Door, Origin};
 use crate::catalog::Catalog;
 use crate::config::Limits;
 use crate::domain::{DraftId, UploadId};
@@ -95,6 +101,8 @@ pub struct Registry {
 /// What a [`Registry`] is made of.
 #[derive(Debug)]
 pub struct Parts {
+    /// Who is calling.
+    pub door: Door,
     /// The rows.
     pub catalog: Catalog,
     /// The bytes.
@@ -130,8 +138,8 @@ impl Registry {
     ///
     /// # Errors
     /// Of the catalog.
-    pub async fn authenticate(&self, presented: &str) -> Result<Option<Caller>, Error> {
-        Ok(access::authenticate(self.catalog(), presented).await?)
+    pub async fn authenticate(&self, presented: &str, origin: Origin) -> Result<Option<Caller>, Error> {
+        Ok(self.inner.door.authenticate(presented, origin).await?)
     }
 
     /// Waits until every upload that goes on without its request has ended.

@@ -1,30 +1,57 @@
 //! Models: listed, read, described.
 
 use super::{Error, Registry};
-use crate::access::Caller;
-use crate::catalog::{ModelRow, Page};
-use crate::domain::{Description, ModelRef, Namespace};
+use crate::access::{Action, Caller, Resource};
+use crate::catalog::{ModelRow, Page, SaidOfModel};
+use crate::domain::{ModelRef, Namespace};
+
+/// Models that are looked at together.
+const SCAN: usize = 200;
+/// Models that are looked at for one page.
+const MOST_SCANNED: usize = 5_000;
 
 impl Registry {
-    /// Models by namespace and name, of one namespace or of all.
+    /// Models that the caller may read, by namespace and name, of one namespace or of all.
+    ///
+    /// A page may have fewer than `limit`, or none, and others after it: where many may not be read.
     ///
     /// # Errors
     /// Of the catalog.
     pub async fn models(
         &self,
-        _caller: &Caller,
+        caller: &Caller,
         namespace: Option<&Namespace>,
         after: Option<&ModelRef>,
         limit: usize,
     ) -> Result<Page<ModelRow, ModelRef>, Error> {
-        Ok(self.catalog().models(namespace, after, limit).await?)
+        let (mut items, mut after, mut looked_at) = (Vec::new(), after.cloned(), 0);
+        loop {
+            let page = self.catalog().models(namespace, after.as_ref(), SCAN).await?;
+            looked_at += page.items.len();
+            for row in page.items {
+                after = Some(row.model.clone());
+                if caller.may(Action::Read, Resource::Model(&row.model, &row.labels)) {
+                    items.push(row);
+                }
+                if items.len() == limit {
+                    return Ok(Page { items, next: after });
+                }
+            }
+            if page.next.is_none() {
+                return Ok(Page { items, next: None });
+            }
+            if looked_at >= MOST_SCANNED {
+                return Ok(Page { items, next: after });
+            }
+        }
     }
 
     /// One model.
     ///
     /// # Errors
     /// [`Error::ModelNotFound`], [`Error::ModelDeleted`], and of the catalog.
-    pub async fn model(&self, _caller: &Caller, model: &ModelRef) -> Result<ModelRow, Error> {
+    pub async fn model(&self, caller: &Caller, model: &ModelRef) -> Result<ModelRow, Error> {
+        self.admit(caller, Action::Read, model).await?;
         if let Some(row) = self.catalog().model(model).await? {
             return Ok(row);
         }
@@ -33,7 +60,7 @@ impl Registry {
         self.catalog().model(model).await?.ok_or_else(|| Error::ModelNotFound(model.clone()))
     }
 
-    /// Changes the description of a model.
+    /// Changes what is said of a model.
     ///
     /// # Errors
     /// [`Error::ModelNotFound`], [`Error::ModelTrashed`], and of the catalog.
@@ -41,9 +68,16 @@ impl Registry {
         &self,
         caller: &Caller,
         model: &ModelRef,
-        description: &Description,
+        said: &SaidOfModel,
     ) -> Result<ModelRow, Error> {
-        let done = self.catalog().describe_model(model, description).await?;
+        if said.description.is_some() {
+            self.admit(caller, Action::Describe, model).await?;
+        }
+        // Policies ask for labels: who may change them may change what others may do.
+        if said.labels.is_some() {
+            self.admit(caller, Action::Govern, model).await?;
+        }
+        let done = self.catalog().describe_model(model, said).await?;
         done.map_err(|refusal| Error::refused(refusal, model, None))?;
         self.model(caller, model).await
     }

@@ -1,8 +1,8 @@
 //! Namespaces: what they hold, and what they demand.
 
 use super::{Error, Registry};
-use crate::access::Caller;
-use crate::catalog::NamespaceRow;
+use crate::access::{Action, Caller};
+use crate::catalog::{NamespaceChange, NamespaceRow};
 use crate::domain::Namespace;
 
 impl Registry {
@@ -10,7 +10,8 @@ impl Registry {
     ///
     /// # Errors
     /// [`Error::NamespaceNotFound`], and of the catalog.
-    pub async fn namespace(&self, _caller: &Caller, name: &Namespace) -> Result<NamespaceRow, Error> {
+    pub async fn namespace(&self, caller: &Caller, name: &Namespace) -> Result<NamespaceRow, Error> {
+        self.admit_namespace(caller, Action::Read, name)?;
         self.catalog().namespace(name).await?.ok_or_else(|| Error::NamespaceNotFound(name.clone()))
     }
 
@@ -22,12 +23,15 @@ impl Registry {
         &self,
         caller: &Caller,
         name: &Namespace,
-        require_verified: Option<bool>,
+        change: &NamespaceChange,
     ) -> Result<NamespaceRow, Error> {
-        let Some(demanded) = require_verified else { return self.namespace(caller, name).await };
-        let namespace = self.catalog().demand_verification(name, demanded).await?;
-        tracing::info!(audit = true, by = caller.principal, namespace = %namespace.name, demanded, "verification demanded");
-        if demanded {
+        self.admit_namespace(caller, Action::Govern, name)?;
+        if *change == NamespaceChange::default() {
+            return self.namespace(caller, name).await;
+        }
+        let namespace = self.catalog().change_namespace(name, change).await?;
+        tracing::info!(audit = true, by = caller.principal, namespace = %namespace.name, ?change, "namespace changed");
+        if change.require_verified == Some(true) {
             self.verification.wake();
         }
         Ok(namespace)

@@ -1,12 +1,17 @@
 //! Where things are, for operators.
 
-use super::Registry;
-use crate::access::Caller;
+use super::admit::admit_system;
+use super::{Error, Registry};
+use crate::access::{Action, Caller};
 use crate::provision::Outputs;
 
 impl Registry {
     /// Bucket, region, key and its alias.
-    pub fn outputs(&self, _caller: &Caller) -> &Outputs {
-        &self.inner.outputs
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`].
+    pub fn outputs(&self, caller: &Caller) -> Result<&Outputs, Error> {
+        admit_system(caller, Action::Operate)?;
+        Ok(&self.inner.outputs)
     }
 }

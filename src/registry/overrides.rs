@@ -1,7 +1,8 @@
 //! Overrides of security claims: made, ended and taken into the posture; every one of these is in the log.
 
+use super::admit::admit_system;
 use super::{Error, Registry};
-use crate::access::Caller;
+use crate::access::{Action, Caller};
 use crate::catalog::{self, Catalog, OverrideRow};
 use crate::domain::Timestamp;
 use crate::provision::{ClaimId, Override, OverrideNews, Posture};
@@ -18,6 +19,7 @@ impl Registry {
         until: Timestamp,
         reason: &str,
     ) -> Result<Override, Error> {
+        admit_system(caller, Action::Operate)?;
         let made = Override::new(claim, until, reason, &caller.principal, Timestamp::now()).map_err(Error::Override)?;
         record_override(self.catalog(), &made).await?;
         refresh_overrides(self.catalog(), self.posture_state()).await?;
@@ -29,6 +31,7 @@ impl Registry {
     /// # Errors
     /// [`Error::OverrideNotFound`]; of the catalog.
     pub async fn end_override(&self, caller: &Caller, claim: ClaimId) -> Result<(), Error> {
+        admit_system(caller, Action::Operate)?;
         let ended = self.catalog().end_override(claim.as_str(), &caller.principal).await?;
         refresh_overrides(self.catalog(), self.posture_state()).await?;
         if ended { Ok(()) } else { Err(Error::OverrideNotFound(claim)) }

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use super::admit::admit_system;
 use super::{Error, Registry};
-use crate::access::Caller;
+use crate::access::{Action, Caller};
 use crate::provision::{Gauges, Posture, Report, Status};
 
 /// How long a caller waits for a fresh look: one may be under way, and each takes a minute at most.
@@ -34,7 +35,8 @@ impl Registry {
     ///
     /// # Errors
     /// [`Error::LookPending`] when that look does not end in time.
-    pub async fn posture(&self, _caller: &Caller, fresh: bool) -> Result<Report, Error> {
+    pub async fn posture(&self, caller: &Caller, fresh: bool) -> Result<Report, Error> {
+        admit_system(caller, Action::Observe)?;
         let posture = self.posture_state();
         if fresh && !posture.fresh(FRESH_LIMIT).await {
             return Err(Error::LookPending);
@@ -43,8 +45,12 @@ impl Registry {
     }
 
     /// The posture in numbers.
-    pub fn gauges(&self, _caller: &Caller) -> Gauges {
-        self.posture_state().gauges()
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`].
+    pub fn gauges(&self, caller: &Caller) -> Result<Gauges, Error> {
+        admit_system(caller, Action::Observe)?;
+        Ok(self.posture_state().gauges())
     }
 
     pub(super) fn posture_state(&self) -> &Posture {

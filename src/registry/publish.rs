@@ -9,7 +9,7 @@ use super::live::Working;
 use super::replay::fingerprint;
 use super::take_in::{Destination, TakeIn, Taken};
 use super::{Error, IdempotencyKey, IncomingStream, Registry};
-use crate::access::Caller;
+use crate::access::{Action, Caller};
 use crate::catalog::{Deletion, DraftRow, ModelStanding, NewObject, NewVersion, Once, Unfinished, VersionRow};
 use crate::domain::{AliasChange, DraftId, FileEntry, Integrity, ModelRef, ObjectKey, VersionNumber, version_digest};
 use crate::failpoint;
@@ -64,6 +64,8 @@ impl Registry {
         wish: PublishWish,
         body: IncomingStream,
     ) -> Result<Published, Error> {
+        self.admit(caller, Action::Publish, &model).await?;
+        self.admit_aliases(caller, &model, &wish.aliases).await?;
         self.posture_state().check().map_err(Error::WritesRefused)?;
         // Asked again when the version gets its number; here, before any bytes are sent in vain.
         if let ModelStanding::Trashed(Deletion { purge_at: until, .. }) = self.catalog().model_standing(&model).await? {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::drafts::DraftState;
 use super::{Error, IdempotencyKey, Published, Registry};
-use crate::access::Caller;
+use crate::access::{Action, Caller};
 use crate::catalog::{DraftRow, DraftToPublish, Once, Refusal, Unfinished};
 use crate::domain::{AliasChange, DraftId, FileEntry, FilePath, Metadata, ModelRef, version_digest};
 use crate::failpoint;
@@ -55,6 +55,8 @@ impl Registry {
             DraftState::Open(draft) => *draft,
             DraftState::Published { .. } => return self.published_already(id).await,
         };
+        self.admit(caller, Action::Publish, &draft.model).await?;
+        self.admit_aliases(caller, &draft.model, &wish.aliases).await?;
         let bound = self.bind(caller, key, "publish", &draft, &format!("{wish:?}")).await?;
         // The version that the first request with the key made; a kept draft may have changed since.
         let first = bound.as_ref().and_then(|bound| bound.first.as_ref()?.parse().ok());

@@ -1,7 +1,7 @@
 //! Rules about which versions of a model are kept: set, shown, and tried without effect.
 
 use super::{Error, Registry};
-use crate::access::Caller;
+use crate::access::{Action, Caller};
 use crate::catalog::Page;
 use crate::domain::{KeptBecause, ModelRef, Retention, Timestamp, VersionNumber};
 
@@ -21,12 +21,8 @@ impl Registry {
     ///
     /// # Errors
     /// [`Error::Retention`] when they are none, [`Error::ModelNotFound`], [`Error::ModelTrashed`], and of the catalog.
-    pub async fn set_retention(
-        &self,
-        _caller: &Caller,
-        model: &ModelRef,
-        rules: Retention,
-    ) -> Result<Retention, Error> {
+    pub async fn set_retention(&self, caller: &Caller, model: &ModelRef, rules: Retention) -> Result<Retention, Error> {
+        self.admit(caller, Action::Govern, model).await?;
         let rules = rules.checked().map_err(Error::Retention)?;
         let done = self.catalog().set_retention(model, Some(rules)).await?;
         done.map_err(|refusal| Error::refused(refusal, model, None))?;
@@ -37,7 +33,8 @@ impl Registry {
     ///
     /// # Errors
     /// [`Error::ModelNotFound`], [`Error::ModelTrashed`], and of the catalog.
-    pub async fn remove_retention(&self, _caller: &Caller, model: &ModelRef) -> Result<(), Error> {
+    pub async fn remove_retention(&self, caller: &Caller, model: &ModelRef) -> Result<(), Error> {
+        self.admit(caller, Action::Govern, model).await?;
         let done = self.catalog().set_retention(model, None).await?;
         done.map_err(|refusal| Error::refused(refusal, model, None))
     }
@@ -47,6 +44,7 @@ impl Registry {
     /// # Errors
     /// [`Error::NoRetention`], [`Error::ModelNotFound`], [`Error::ModelDeleted`], and of the catalog.
     pub async fn retention(&self, caller: &Caller, model: &ModelRef) -> Result<Retention, Error> {
+        self.admit(caller, Action::Read, model).await?;
         let row = self.model(caller, model).await?;
         row.retention.ok_or(Error::NoRetention(row.model))
     }
@@ -63,6 +61,7 @@ impl Registry {
         before: Option<VersionNumber>,
         limit: usize,
     ) -> Result<Page<Foreseen, VersionNumber>, Error> {
+        self.admit(caller, Action::Read, model).await?;
         let row = self.model(caller, model).await?;
         let rules = match tried {
             Some(rules) => rules.checked().map_err(Error::Retention)?,

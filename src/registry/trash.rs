@@ -1,7 +1,7 @@
 //! Into the trash and out of it. Nothing of the bytes goes here: the sweeper purges when the time is over.
 
 use super::{Error, Registry};
-use crate::access::Caller;
+use crate::access::{Action, Caller};
 use crate::catalog::{Deletion, Page, VersionRow};
 use crate::domain::{ModelRef, Timestamp, VersionNumber, VersionRef, VersionState};
 
@@ -17,6 +17,7 @@ impl Registry {
         model: &ModelRef,
         number: VersionNumber,
     ) -> Result<(Deletion, VersionState), Error> {
+        self.admit(caller, Action::Delete, model).await?;
         let done = self.catalog().trash_version(model, number, self.deletion(caller)).await?;
         done.map_err(|refusal| Error::refused(refusal, model, Some(number)))
     }
@@ -31,6 +32,7 @@ impl Registry {
         model: &ModelRef,
         number: VersionNumber,
     ) -> Result<VersionRow, Error> {
+        self.admit(caller, Action::Delete, model).await?;
         let done = self.catalog().restore_version(model, number).await?;
         done.map_err(|refusal| Error::refused(refusal, model, Some(number)))?;
         self.version(caller, model, &VersionRef::Number(number)).await
@@ -42,11 +44,12 @@ impl Registry {
     /// [`Error::ModelNotFound`], [`Error::ModelDeleted`], and of the catalog.
     pub async fn trash(
         &self,
-        _caller: &Caller,
+        caller: &Caller,
         model: &ModelRef,
         before: Option<VersionNumber>,
         limit: usize,
     ) -> Result<Page<VersionRow, VersionNumber>, Error> {
+        self.admit(caller, Action::Read, model).await?;
         let page = self.catalog().trashed_versions(model, before, limit).await?;
         if page.items.is_empty() {
             self.readable(model).await?;
@@ -60,6 +63,7 @@ impl Registry {
     /// [`Error::VersionAliased`], [`Error::VersionHeld`], [`Error::ModelBusy`], [`Error::ModelNotFound`], and of the
     /// catalog.
     pub async fn delete_model(&self, caller: &Caller, model: &ModelRef) -> Result<Deletion, Error> {
+        self.admit(caller, Action::Delete, model).await?;
         let done = self.catalog().trash_model(model, self.deletion(caller)).await?;
         done.map_err(|refusal| Error::refused(refusal, model, None))
     }
@@ -70,7 +74,8 @@ impl Registry {
     ///
     /// # Errors
     /// [`Error::ModelDeleted`] when its time is over, [`Error::ModelNotFound`], and of the catalog.
-    pub async fn restore_model(&self, _caller: &Caller, model: &ModelRef) -> Result<(), Error> {
+    pub async fn restore_model(&self, caller: &Caller, model: &ModelRef) -> Result<(), Error> {
+        self.admit(caller, Action::Delete, model).await?;
         let done = self.catalog().restore_model(model).await?;
         done.map_err(|refusal| match Error::refused(refusal, model, None) {
             Error::ModelTrashed { model, until } => Error::ModelDeleted { model, until: Some(until) },

@@ -6,7 +6,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::draft_files::intent;
 use super::{Error, IdempotencyKey, Registry, StoreError};
-use crate::access::Caller;
+use crate::access::{Action, Caller, Resource};
 use crate::catalog::{DraftRow, Elsewhere, FileRow, NewObject, Refusal, UploadKind, UploadRow};
 use crate::domain::{DraftId, FilePath, Integrity, PartLedger, PartPlan, PathSet, Sha256Digest, UploadId};
 use crate::failpoint;
@@ -73,11 +73,11 @@ impl Registry {
         key: Option<IdempotencyKey>,
         seat: Seat,
     ) -> Result<Vec<Declared>, Error> {
+        let draft = self.open_draft(caller, draft).await?;
         self.posture_state().check().map_err(Error::WritesRefused)?;
         if !self.store().is_reachable_from(seat) {
             return Err(Error::UrlsUnreachable);
         }
-        let draft = self.catalog().client_draft(draft).await?;
         self.bind(caller, key, "declare", &draft, &format!("{files:?}")).await?;
         let mut paths = PathSet::default();
         let mut planned = Vec::with_capacity(files.len());
@@ -128,13 +128,14 @@ impl Registry {
     /// [`Error::Part`], [`Error::UrlsUnreachable`], [`Error::Refused`]; of the catalog and of the store.
     pub async fn part_urls(
         &self,
-        _caller: &Caller,
+        caller: &Caller,
         draft: DraftId,
         upload: UploadId,
         parts: &[PartWish],
         life: Option<Duration>,
         seat: Seat,
     ) -> Result<PresignedParts, Error> {
+        self.draft(caller, draft).await?;
         self.posture_state().check().map_err(Error::WritesRefused)?;
         let (upload, _) = self.catalog().upload(draft, upload).await?;
         let plan = plan_of(&upload)?;
@@ -165,11 +166,12 @@ impl Registry {
     /// [`Error::DigestMismatch`] when the client says another digest than it declared; of the catalog and of S3.
     pub async fn complete_upload(
         &self,
-        _caller: &Caller,
+        caller: &Caller,
         draft: DraftId,
         upload: UploadId,
         sha256: Option<Sha256Digest>,
     ) -> Result<FileRow, Error> {
+        self.draft(caller, draft).await?;
         self.posture_state().check().map_err(Error::WritesRefused)?;
         let (upload, ledger) = match self.catalog().upload(draft, upload).await.map_err(Error::from) {
             Ok(found) => found,
@@ -280,7 +282,8 @@ impl Registry {
     ///
     /// # Errors
     /// [`Error::Refused`], and of the catalog. What S3 did not remove is left to the sweeper.
-    pub async fn abort_upload(&self, _caller: &Caller, draft: DraftId, upload: UploadId) -> Result<(), Error> {
+    pub async fn abort_upload(&self, caller: &Caller, draft: DraftId, upload: UploadId) -> Result<(), Error> {
+        self.draft(caller, draft).await?;
         let (upload, _) = self.catalog().upload(draft, upload).await?;
         self.catalog().forget_upload(upload.id).await?;
         if let Some(id) = &upload.s3_upload_id
@@ -298,10 +301,11 @@ impl Registry {
     /// [`Error::Refused`]; of the catalog and of S3.
     pub async fn upload(
         &self,
-        _caller: &Caller,
+        caller: &Caller,
         draft: DraftId,
         upload: UploadId,
     ) -> Result<(UploadRow, Option<Vec<ListedPart>>), Error> {
+        self.draft(caller, draft).await?;
         let (upload, _) = self.catalog().upload(draft, upload).await?;
         let parts = self.parts_there(&upload).await?;
         Ok((upload, parts))
@@ -335,8 +339,16 @@ impl Registry {
             return Ok(Some(placed.file));
         }
         let found = self.catalog().verified_elsewhere(&draft.model, sha256, file.size, COPY_CANDIDATES).await?;
-        // Only what the caller may read counts, and nothing is said of the rest.
-        let Some(source) = found.into_iter().find(|found| caller.may_read(&found.model)) else { return Ok(None) };
+        // Only what the caller may download counts, and nothing is said of the rest.
+        let mut source = None;
+        for found in found {
+            let labels = self.labels_for_policies(&found.model).await?;
+            if caller.may(Action::Download, Resource::Model(&found.model, &labels)) {
+                source = Some(found);
+                break;
+            }
+        }
+        let Some(source) = source else { return Ok(None) };
         Ok(self.copied(caller, draft, file, sha256, &source).await)
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::download::{content_disposition, refuse_quarantined};
 use super::{Error, Registry};
-use crate::access::Caller;
+use crate::access::{Action, Caller};
 use crate::catalog::{FileRow, VersionRow};
 use crate::store::{Presigned, Seat};
 
@@ -26,12 +26,13 @@ impl Registry {
     /// [`Error::VersionQuarantined`]; [`Error::UrlsUnreachable`] when the client could not use one; of the object store.
     pub async fn download_urls(
         &self,
-        _caller: &Caller,
+        caller: &Caller,
         version: &VersionRow,
         files: Vec<FileRow>,
         life: Option<Duration>,
         seat: Seat,
     ) -> Result<Vec<FileUrl>, Error> {
+        self.admit(caller, Action::Download, &version.model).await?;
         refuse_quarantined(version)?;
         if !self.store().is_reachable_from(seat) {
             return Err(Error::UrlsUnreachable);

@@ -8,8 +8,9 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::admit::admit_system;
 use super::{Error, Registry};
-use crate::access::Caller;
+use crate::access::{Action, Caller};
 use crate::domain::DraftId;
 
 /// Drafts that are read before others; further ones wait for their turn.
@@ -142,7 +143,8 @@ impl Registry {
     ///
     /// # Errors
     /// Of the catalog.
-    pub async fn verification_gauges(&self, _caller: &Caller) -> Result<VerificationGauges, Error> {
+    pub async fn verification_gauges(&self, caller: &Caller) -> Result<VerificationGauges, Error> {
+        admit_system(caller, Action::Observe)?;
         let (counts, own) = (self.catalog().object_counts().await?, &self.verification);
         let load = |number: &AtomicU64| number.load(Ordering::Relaxed);
         Ok(VerificationGauges {

@@ -1,7 +1,7 @@
 //! Reading versions.
 
 use super::{Error, Registry};
-use crate::access::Caller;
+use crate::access::{Action, Caller};
 use crate::catalog::{Deletion, FileRow, ModelStanding, Page, VersionRow};
 use crate::domain::{FilePath, ModelRef, VersionNumber, VersionRef, VersionState};
 
@@ -12,11 +12,12 @@ impl Registry {
     /// [`Error::ModelNotFound`], [`Error::ModelDeleted`], and of the catalog.
     pub async fn versions(
         &self,
-        _caller: &Caller,
+        caller: &Caller,
         model: &ModelRef,
         before: Option<VersionNumber>,
         limit: usize,
     ) -> Result<Page<VersionRow, VersionNumber>, Error> {
+        self.admit(caller, Action::Read, model).await?;
         let page = self.catalog().versions(model, before, limit).await?;
         if page.items.is_empty() {
             self.readable(model).await?;
@@ -29,7 +30,8 @@ impl Registry {
     /// # Errors
     /// [`Error::ModelNotFound`], [`Error::ModelDeleted`], [`Error::VersionNotFound`], [`Error::VersionDeleted`], and of
     /// the catalog.
-    pub async fn version(&self, _caller: &Caller, model: &ModelRef, version: &VersionRef) -> Result<VersionRow, Error> {
+    pub async fn version(&self, caller: &Caller, model: &ModelRef, version: &VersionRef) -> Result<VersionRow, Error> {
+        self.admit(caller, Action::Read, model).await?;
         let found = match version {
             VersionRef::Number(number) => self.catalog().version_by_number(model, *number).await?,
             VersionRef::Latest => self.catalog().versions(model, None, 1).await?.items.pop(),
@@ -67,11 +69,12 @@ impl Registry {
     /// As [`Self::version`].
     pub async fn files(
         &self,
-        _caller: &Caller,
+        caller: &Caller,
         version: &VersionRow,
         after: Option<&FilePath>,
         limit: usize,
     ) -> Result<Page<FileRow, FilePath>, Error> {
+        self.admit(caller, Action::Read, &version.model).await?;
         Ok(self.catalog().files(version.id, after, limit).await?)
     }
 

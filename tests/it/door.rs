@@ -75,7 +75,10 @@ async fn unknown_routes_and_methods_are_problems_and_need_a_caller_too() {
 async fn token_is_taken_as_bearer_and_as_basic_password() {
     let service = Service::start(BackEnd::Embedded).await;
     let bearer = service.json("/v1/whoami").await;
-    assert_eq!(bearer, serde_json::json!({"principal": "token:admin", "role": "admin"}));
+    let admin = serde_json::json!({
+        "principal": "token:admin", "groups": [], "grants": [{"role": "admin", "on": "*"}], "expires_at": null,
+    });
+    assert_eq!(bearer, admin);
     let basic = service.anonymous(Method::GET, "/v1/whoami").basic_auth("anybody", Some(&service.token));
     assert_eq!(basic.send().await.unwrap().json::<Value>().await.unwrap(), bearer);
 }

@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod access;
 mod aliases;
 mod bucket;
 #[cfg(feature = "failpoints")]

@@ -1,16 +1,18 @@
 //! Models: listed, read, described.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::domain::{Description, ModelRef, Namespace, Retention, VersionNumber};
+use crate::domain::{Description, Labels, ModelRef, Namespace, Retention, VersionNumber};
 use crate::http::auth::Authenticated;
 use crate::http::extract::{self, Model, Query};
 use crate::http::page::{PageView, bounded_limit, cursor, read_cursor};
 use crate::http::problem::{ApiError, Problem};
-use crate::registry::{ModelRow, Registry};
+use crate::registry::{ModelRow, Registry, SaidOfModel};
 
 /// A model.
 #[derive(Debug, Serialize, ToSchema)]
@@ -30,6 +32,9 @@ pub(crate) struct ModelView {
     created_at: String,
     /// Which versions are kept; null: all.
     retention: Option<Retention>,
+    /// For policies and for people.
+    #[schema(value_type = std::collections::BTreeMap<String, String>)]
+    labels: Labels,
 }
 
 impl From<ModelRow> for ModelView {
@@ -42,6 +47,7 @@ impl From<ModelRow> for ModelView {
             version_count: row.version_count,
             created_at: row.created_at.to_string(),
             retention: row.retention,
+            labels: row.labels,
         }
     }
 }
@@ -129,14 +135,18 @@ pub(crate) async fn get_model(
 }
 
 /// What to say of a model.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, expecting = "an object with description")]
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields, expecting = "an object with description, labels or both")]
 pub(crate) struct ModelPatch {
     /// All of it, at most 16 KiB; empty takes it away.
-    description: String,
+    description: Option<String>,
+    /// All of them, at most 64: names of at most 63 bytes of `A-Z a-z 0-9 . _ - /`, values of at most 255 bytes.
+    labels: Option<BTreeMap<String, String>>,
 }
 
-/// Change the description of a model.
+/// Change what is said of a model.
+///
+/// Its description needs the role writer; its labels, by which policies may decide, the role admin.
 #[utoipa::path(
     patch,
     path = "/v1/models/{ns}/{name}",
@@ -145,7 +155,7 @@ pub(crate) struct ModelPatch {
     request_body = ModelPatch,
     responses(
         (status = 200, body = ModelView),
-        (status = 400, body = Problem, description = "`invalid_name`, `invalid_json`, `invalid_description`"),
+        (status = 400, body = Problem, description = "`invalid_name`, `invalid_json`, `invalid_description`, `invalid_labels`, `nothing_to_change`"),
         (status = 401, body = Problem),
         (status = 404, body = Problem, description = "`model_not_found`"),
         (status = 409, body = Problem, description = "`model_deleted`"),
@@ -159,10 +169,16 @@ pub(crate) async fn patch_model(
     State(registry): State<Registry>,
     Authenticated(caller): Authenticated,
     Model(model): Model,
-    extract::Json(patch): extract::Json<Option<ModelPatch>>,
+    extract::Json(ModelPatch { description, labels }): extract::Json<ModelPatch>,
 ) -> Result<Json<ModelView>, ApiError> {
-    let patch = patch.ok_or_else(|| ApiError::bad_request("invalid_json", "the body is `{\"description\"}`"))?;
-    let description: Description =
-        patch.description.parse().map_err(|error| ApiError::bad_request("invalid_description", error))?;
-    Ok(Json(ModelView::from(registry.describe_model(&caller, &model, &description).await?)))
+    if description.is_none() && labels.is_none() {
+        return Err(ApiError::bad_request("nothing_to_change", "the body says neither `description` nor `labels`"));
+    }
+    let description = description.map(|text| text.parse::<Description>()).transpose();
+    let labels = labels.map(Labels::try_from).transpose();
+    let said = SaidOfModel {
+        description: description.map_err(|error| ApiError::bad_request("invalid_description", error))?,
+        labels: labels.map_err(|error| ApiError::bad_request("invalid_labels", error))?,
+    };
+    Ok(Json(ModelView::from(registry.describe_model(&caller, &model, &said).await?)))
 }

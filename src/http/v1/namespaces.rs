@@ -5,10 +5,11 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::domain::AliasPattern;
 use crate::http::auth::Authenticated;
 use crate::http::extract::{Json, Ns};
 use crate::http::problem::{ApiError, Problem};
-use crate::registry::{NamespaceRow, Registry};
+use crate::registry::{self, NamespaceRow, Registry};
 
 /// A namespace.
 #[derive(Debug, Serialize, ToSchema)]
@@ -19,6 +20,8 @@ pub(crate) struct NamespaceView {
     bytes: u64,
     /// Whether every file must be verified before it is published.
     require_verified: bool,
+    /// Aliases that only admins may move, and whom a policy allows it.
+    protected_aliases: Vec<String>,
     /// RFC 3339, UTC.
     #[schema(format = "date-time")]
     created_at: String,
@@ -30,6 +33,10 @@ pub(crate) struct NamespaceView {
 pub(crate) struct NamespaceChange {
     /// Whether every file must be verified before it is published.
     require_verified: Option<bool>,
+    /// Aliases that only admins may move, and whom a policy allows it: at most 100 patterns, in which `*` stands for any
+    /// characters.
+    #[schema(value_type = Option<Vec<String>>)]
+    protected_aliases: Option<Vec<String>>,
 }
 
 impl From<NamespaceRow> for NamespaceView {
@@ -38,6 +45,7 @@ impl From<NamespaceRow> for NamespaceView {
             name: namespace.name.into(),
             bytes: namespace.bytes,
             require_verified: namespace.require_verified,
+            protected_aliases: namespace.protected_aliases.into_iter().map(String::from).collect(),
             created_at: namespace.created_at.to_string(),
         }
     }
@@ -65,7 +73,7 @@ pub(crate) async fn get_namespace(
     Ok(Answer(registry.namespace(&caller, &name).await?.into()))
 }
 
-/// Change what a namespace demands.
+/// Change what a namespace demands and protects.
 ///
 /// With `require_verified`, a draft is published only when the service has computed the SHA-256 of every file itself.
 /// A namespace that nothing was stored in is made; versions that are published stay as they are.
@@ -77,7 +85,7 @@ pub(crate) async fn get_namespace(
     request_body = NamespaceChange,
     responses(
         (status = 200, body = NamespaceView),
-        (status = 400, body = Problem, description = "`invalid_name`, `invalid_json`"),
+        (status = 400, body = Problem, description = "`invalid_name`, `invalid_json`, `invalid_alias`"),
         (status = 401, body = Problem),
         (status = 404, body = Problem, description = "`namespace_not_found`: nothing was to be changed"),
         (status = 415, body = Problem, description = "`unsupported_media_type`"),
@@ -91,5 +99,17 @@ pub(crate) async fn change_namespace(
     Ns(name): Ns,
     Json(change): Json<NamespaceChange>,
 ) -> Result<Answer<NamespaceView>, ApiError> {
-    Ok(Answer(registry.change_namespace(&caller, &name, change.require_verified).await?.into()))
+    let patterns = |all: Vec<String>| {
+        if all.len() > AliasPattern::MOST {
+            let detail = format!("a namespace protects aliases by at most {} patterns", AliasPattern::MOST);
+            return Err(ApiError::bad_request("invalid_alias", detail));
+        }
+        let parsed: Result<Vec<AliasPattern>, _> = all.iter().map(|text| text.parse()).collect();
+        parsed.map_err(|error| ApiError::bad_request("invalid_alias", error))
+    };
+    let change = registry::NamespaceChange {
+        require_verified: change.require_verified,
+        protected_aliases: change.protected_aliases.map(patterns).transpose()?,
+    };
+    Ok(Answer(registry.change_namespace(&caller, &name, &change).await?.into()))
 }

@@ -5,9 +5,9 @@ use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::access::Role;
+use super::grants::GrantedRole;
 use crate::http::auth::Authenticated;
-use crate::http::problem::Problem;
+use crate::http::problem::{ApiError, Problem};
 use crate::registry::Registry;
 
 /// Where things are.
@@ -28,29 +28,38 @@ pub(crate) struct OutputsView {
     get,
     path = "/v1/outputs",
     tag = "operations",
-    responses((status = 200, body = OutputsView), (status = 401, body = Problem)),
+    responses(
+        (status = 200, body = OutputsView),
+        (status = 401, body = Problem),
+        (status = 403, body = Problem, description = "`forbidden`"),
+    ),
     security(("bearer" = []), ("basic" = []))
 )]
 pub(crate) async fn outputs(
     State(registry): State<Registry>,
     Authenticated(caller): Authenticated,
-) -> Json<OutputsView> {
-    let outputs = registry.outputs(&caller);
-    Json(OutputsView {
+) -> Result<Json<OutputsView>, ApiError> {
+    let outputs = registry.outputs(&caller)?;
+    Ok(Json(OutputsView {
         bucket: outputs.bucket.clone(),
         region: outputs.region.clone(),
         kms_key_arn: outputs.key_arn.as_str().to_owned(),
         kms_key_alias: outputs.key_alias.clone(),
-    })
+    }))
 }
 
 /// Who is calling.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct WhoamiView {
-    /// Stable name, recorded with what the caller makes.
+    /// Stable name, recorded with what the caller makes: `token:NAME` or `oidc:ISSUER:SUBJECT`.
     principal: String,
-    /// What the caller may do.
-    role: Role,
+    /// Groups, as the identity provider states them.
+    groups: Vec<String>,
+    /// What was granted to the caller and to the groups; policies of the operator may allow or forbid more.
+    grants: Vec<GrantedRole>,
+    /// When what was presented stops being valid; null: never.
+    #[schema(format = "date-time")]
+    expires_at: Option<String>,
 }
 
 /// Say who is calling.
@@ -62,5 +71,10 @@ pub(crate) struct WhoamiView {
     security(("bearer" = []), ("basic" = []))
 )]
 pub(crate) async fn whoami(Authenticated(caller): Authenticated) -> Json<WhoamiView> {
-    Json(WhoamiView { principal: caller.principal, role: caller.role })
+    Json(WhoamiView {
+        principal: caller.principal,
+        groups: caller.groups,
+        grants: caller.grants.iter().map(|row| GrantedRole::of(&row.grant)).collect(),
+        expires_at: caller.expires_at.map(|at| at.to_string()),
+    })
 }

@@ -19,7 +19,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use self::remove::Budget;
+use super::admit::admit_system;
 use super::journal;
+use crate::access::{Action, Caller};
 use crate::catalog::{self, Catalog, Lease};
 use crate::domain::Timestamp;
 use crate::store::{self, Store};
@@ -213,7 +215,11 @@ impl Sweeps {
 
 impl super::Registry {
     /// What the sweeper of this process did.
-    pub fn sweep_gauges(&self, _caller: &crate::access::Caller) -> SweepGauges {
-        self.inner.sweeps.gauges()
+    ///
+    /// # Errors
+    /// [`super::Error::Forbidden`].
+    pub fn sweep_gauges(&self, caller: &Caller) -> Result<SweepGauges, super::Error> {
+        admit_system(caller, Action::Observe)?;
+        Ok(self.inner.sweeps.gauges())
     }
 }
