@@ -246,14 +246,15 @@ impl Catalog {
         rows.iter().map(UploadRow::read).collect()
     }
 
-    /// S3's ids of the uploads to a key that go on.
+    /// S3's ids of the other uploads to the key of this one; none while only S3 knows the id of one of them.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn s3_uploads_to(&self, s3_key: &str) -> Result<Vec<String>, Error> {
+    pub async fn s3_uploads_beside(&self, upload: &UploadRow) -> Result<Option<Vec<String>>, Error> {
         let fail = || Error::during("list uploads");
-        let rows = sqlx::query("select s3_upload_id from uploads where s3_key = $1 and s3_upload_id is not null")
-            .bind(s3_key)
+        let rows = sqlx::query("select s3_upload_id from uploads where s3_key = $1 and id <> $2")
+            .bind(&upload.s3_key)
+            .bind(upload.id.to_string())
             .fetch_all(&self.write)
             .await
             .map_err(fail())?;

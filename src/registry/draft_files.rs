@@ -93,11 +93,27 @@ impl Registry {
     }
 
     /// Removes what an upload through the service left, and its row; what cannot be removed now is left to recovery.
-    pub(super) async fn end_upload(&self, upload: &UploadRow) {
+    ///
+    /// False when the object store did not answer.
+    pub(super) async fn end_upload(&self, upload: &UploadRow) -> bool {
         let ended = async {
-            // An upload of the same file straight to S3 may be under way beside it.
-            let spare = self.catalog().s3_uploads_to(&upload.s3_key).await?;
-            self.store().remove_carrying(&upload.s3_key, &upload.token, &spare).await?;
+            // Others may be on their way to the same key. The catalog is asked after S3, so that it knows those that S3
+            // has listed; while it knows of one without an id the parts are left to the sweeper.
+            let listed = self.store().uploads_to(&upload.s3_key).await?;
+            if let Some(others) = self.catalog().s3_uploads_beside(upload).await? {
+                for id in listed.iter().filter(|id| !others.contains(id)) {
+                    self.store().abort_upload(&upload.s3_key, id).await?;
+                }
+            }
+            match self.store().remove_carrying(&upload.s3_key, &upload.token).await {
+                // Whole objects need somebody who may delete them.
+                Err(error) if error.is_refused_deletion() => tracing::info!(
+                    upload.id = %upload.id,
+                    "an object that an upload left stays until it is swept: the service's role needs \
+                     s3:DeleteObjectVersion to remove it itself"
+                ),
+                outcome => outcome?,
+            }
             self.catalog().forget_upload(upload.id).await?;
             Ok::<_, Error>(())
         };
@@ -107,7 +123,9 @@ impl Registry {
                 upload.id = %upload.id,
                 "what an upload left could not be removed; it will be tried again"
             );
+            return !error.is_outage();
         }
+        true
     }
 
     /// A turn to have a body read; who waits costs no more than a connection.

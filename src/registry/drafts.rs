@@ -224,15 +224,19 @@ impl Registry {
         }
         failpoint::reached("end_draft:after_rows").await;
         let prefix = ObjectKey::DraftPrefix { model: &draft.model, draft: &draft.prefix }.to_string();
-        // Nobody writes below the prefix of a draft that is gone; objects that versions share have other prefixes,
-        // but those that a kept draft published from have not, so rows decide.
-        if let Err(error) = self.remove_unpinned(&prefix).await {
-            tracing::info!(
-                error = &error as &dyn std::error::Error,
-                draft.id = %draft.id,
-                "what a discarded draft left stays until it is swept"
-            );
-        }
+        let (registry, id) = (self.clone(), draft.id);
+        self.removing(async move {
+            // Nobody writes below the prefix of a draft that is gone; objects that versions share have other prefixes,
+            // but those that a kept draft published from have not, so rows decide.
+            if let Err(error) = registry.remove_unpinned(&prefix).await {
+                tracing::info!(
+                    error = &error as &dyn std::error::Error,
+                    draft.id = %id,
+                    "what a discarded draft left stays until it is swept"
+                );
+            }
+        })
+        .await;
         Ok(true)
     }
 

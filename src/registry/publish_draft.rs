@@ -115,6 +115,7 @@ impl Registry {
     }
 
     async fn freeze(&self, mut draft: DraftRow, by: String, wish: &DraftPublication) -> Result<Unfinished, Error> {
+        let mut tidied = false;
         for _ in 1..TRIES {
             let digest = version_digest(&self.entries(draft.id).await?);
             let metadata = wish.metadata.clone().unwrap_or_else(|| draft.metadata.clone());
@@ -135,6 +136,11 @@ impl Registry {
                     if let Some(version) = draft.unchanged_since() {
                         return Ok(self.catalog().numbered(version).await?);
                     }
+                }
+                // What an outage left of a request is no reason to wait.
+                Err(Error::Refused(Refusal::UploadsUnfinished { .. })) if !tidied => {
+                    tidied = true;
+                    self.end_abandoned_of(draft.id).await?;
                 }
                 outcome => return outcome,
             }

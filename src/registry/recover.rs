@@ -1,7 +1,8 @@
 //! Ending what a crash or an outage interrupted: published versions go forward, unfinished uploads go away.
 
-use super::{Error, Registry};
+use super::{Error, Registry, UploadRow};
 use crate::catalog::Unfinished;
+use crate::domain::DraftId;
 use crate::failpoint;
 
 /// Rows looked at in one round; the next round takes the rest.
@@ -65,13 +66,36 @@ impl Registry {
             }
         }
         for upload in self.catalog().streamed_uploads(BATCH).await? {
-            // For the same reason: what a file of a draft brought is looked for by its token.
-            if !self.live_uploads.has(upload.id) && self.catalog().upload_exists(upload.id).await? {
-                self.end_upload(&upload).await;
-                recovered.discarded += 1;
+            if away == AWAY {
+                return Ok(recovered);
+            }
+            match self.end_abandoned(&upload).await? {
+                Some(true) => (recovered.discarded, away) = (recovered.discarded + 1, 0),
+                Some(false) => away += 1,
+                None => {}
             }
         }
         Ok(recovered)
+    }
+
+    /// Ends what requests left of uploads into a draft through the service, so far as the object store answers: nobody
+    /// goes on with those, and nobody who has sent the file again should wait for the next round.
+    pub(super) async fn end_abandoned_of(&self, draft: DraftId) -> Result<(), Error> {
+        for upload in self.catalog().streamed_uploads(BATCH).await? {
+            if upload.draft == draft && self.end_abandoned(&upload).await? == Some(false) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether an upload through the service could be ended; none when a request works on it, or has just ended it.
+    async fn end_abandoned(&self, upload: &UploadRow) -> Result<Option<bool>, Error> {
+        // In the same order as drafts: what a file of a draft brought is looked for by its token.
+        if self.live_uploads.has(upload.id) || !self.catalog().upload_exists(upload.id).await? {
+            return Ok(None);
+        }
+        Ok(Some(self.end_upload(upload).await))
     }
 
     /// Writes the manifest of a version that has its number, and shows it.

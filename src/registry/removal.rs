@@ -23,16 +23,17 @@ impl Registry {
     /// Removes the bytes of a condemned object and forgets its row.
     pub(super) async fn remove_condemned(&self, condemned: Option<ObjectPlace>) {
         let Some(place) = condemned else { return };
-        let removed = async {
-            self.store().remove_version(&place.s3_key, &place.s3_version_id).await?;
-            failpoint::reached("removal:after_bytes").await;
-            self.catalog().forget_object(place.id).await?;
-            Ok::<_, Error>(())
-        };
-        if let Err(error) = removed.await {
+        if let Err(error) = self.remove_place(&place).await {
             let error = &error as &dyn std::error::Error;
             tracing::info!(error, "bytes that nobody needs stay until they are swept");
         }
+    }
+
+    async fn remove_place(&self, place: &ObjectPlace) -> Result<(), Error> {
+        self.store().remove_version(&place.s3_key, &place.s3_version_id).await?;
+        failpoint::reached("removal:after_bytes").await;
+        self.catalog().forget_object(place.id).await?;
+        Ok(())
     }
 
     /// Removes the bytes that a failed write left, unless a row pins them by now.
@@ -51,6 +52,9 @@ impl Registry {
 
     /// Removes every unfinished upload below a prefix that nobody writes to any more, and every version that no live row
     /// pins; rows of those that were condemned go with them.
+    ///
+    /// # Errors
+    /// The first: a draft may have many files, and while the object store is away each would take a minute.
     pub(super) async fn remove_unpinned(&self, prefix: &str) -> Result<(), Error> {
         self.store().abort_uploads_below(prefix).await?;
         let mut after = None;
@@ -59,7 +63,7 @@ impl Registry {
             for listed in page.versions {
                 match self.catalog().object_at(&listed.key, &listed.version_id).await? {
                     Some((_, is_live)) if is_live => {}
-                    Some((place, _)) => self.remove_condemned(Some(place)).await,
+                    Some((place, _)) => self.remove_place(&place).await?,
                     None => self.store().remove_version(&listed.key, &listed.version_id).await?,
                 }
             }

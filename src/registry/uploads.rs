@@ -88,8 +88,10 @@ impl Registry {
             planned.push((file, plan));
         }
         let (mut outcomes, mut new) = (Vec::with_capacity(planned.len()), Vec::new());
+        // When S3 is away, a thousand copies would each wait for it.
+        let mut copying = true;
         for (at, (file, plan)) in planned.iter().enumerate() {
-            let outcome = match self.have(caller, &draft, file).await? {
+            let outcome = match self.have(caller, &draft, file, &mut copying).await? {
                 Some(file) => Some(Declared::Present(file)),
                 None => self.going_on(&draft, file).await?,
             };
@@ -325,7 +327,15 @@ impl Registry {
 
     /// The file, when its bytes need not be sent: the draft has it, the model has them verified, or another model of
     /// the namespace that the caller may read.
-    async fn have(&self, caller: &Caller, draft: &DraftRow, file: &Declaration) -> Result<Option<FileRow>, Error> {
+    ///
+    /// `copying`: whether S3 is asked for a copy; no more once it did not answer.
+    async fn have(
+        &self,
+        caller: &Caller,
+        draft: &DraftRow,
+        file: &Declaration,
+        copying: &mut bool,
+    ) -> Result<Option<FileRow>, Error> {
         let Some(sha256) = file.sha256 else { return Ok(None) };
         if let Some(there) = self.catalog().draft_file(draft.id, &file.path).await?
             && (there.sha256, there.size) == (sha256, file.size)
@@ -338,6 +348,9 @@ impl Registry {
             self.remove_condemned(placed.condemned).await;
             return Ok(Some(placed.file));
         }
+        if !*copying {
+            return Ok(None);
+        }
         let found = self.catalog().verified_elsewhere(&draft.model, sha256, file.size, COPY_CANDIDATES).await?;
         // Only what the caller may download counts, and nothing is said of the rest.
         let mut source = None;
@@ -349,10 +362,17 @@ impl Registry {
             }
         }
         let Some(source) = source else { return Ok(None) };
-        Ok(self.copied(caller, draft, file, sha256, &source).await)
+        match self.copied(caller, draft, file, sha256, &source).await {
+            Ok(file) => Ok(Some(file)),
+            Err(error) => {
+                tracing::info!(error = &error as &dyn std::error::Error, "a copy failed; the client sends the bytes");
+                *copying = !error.is_outage();
+                Ok(None)
+            }
+        }
     }
 
-    /// A server-side copy; none when it fails, and the client sends the bytes.
+    /// A server-side copy; what one that fails leaves is removed.
     async fn copied(
         &self,
         caller: &Caller,
@@ -360,7 +380,7 @@ impl Registry {
         file: &Declaration,
         sha256: Sha256Digest,
         source: &Elsewhere,
-    ) -> Option<FileRow> {
+    ) -> Result<FileRow, Error> {
         let upload = intent(caller, draft, &file.path, Some(file.size), Some(sha256));
         let _live = self.live_uploads.begin(upload.id);
         let copy = async {
@@ -384,14 +404,11 @@ impl Registry {
             };
             self.place(&upload, &object).await
         };
-        match copy.await {
-            Ok(file) => Some(file),
-            Err(error) => {
-                tracing::info!(error = &error as &dyn std::error::Error, "a copy failed; the client sends the bytes");
-                self.end_upload(&upload).await;
-                None
-            }
+        let outcome = copy.await;
+        if outcome.is_err() {
+            self.end_upload(&upload).await;
         }
+        outcome
     }
 
     /// An open upload of the same file, or the file itself where only the answer to its completion was lost.

@@ -23,8 +23,10 @@ impl Store {
         let json = serde_json::to_vec(manifest)
             .map_err(|error| Error::Unexpected { operation: "write a manifest", source: error.into() })?;
         let json = Bytes::from(json);
-        // The token follows from the draft: a second try after a crash recognises the first one's object.
-        let token = UploadToken::from_stored(Sha256Digest::of(manifest.draft.as_bytes()).to_string());
+        // One token a write, not one a version: two may describe a version at once, and differ in what was found out about
+        // its bytes in between. Each must recognise only its own object, or the second would take the first one's for a
+        // wrong one of its own and remove it. After a crash the other's is compared, below.
+        let token = UploadToken::generate();
         match self.put(&key, &token, json.clone(), Sha256Digest::of(&json), "application/json", true).await {
             Ok(_) => Ok(()),
             Err(Error::Exists { .. }) => {

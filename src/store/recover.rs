@@ -101,17 +101,20 @@ impl Store {
         Ok(uploads.len())
     }
 
-    /// Removes what a write left that nobody goes on with: uploads to exactly this key but those to `spare`, and versions
-    /// of it that carry the token.
+    /// Ids of the unfinished uploads to exactly this key.
+    ///
+    /// # Errors
+    /// Of S3.
+    pub async fn uploads_to(&self, key: &str) -> Result<Vec<String>, Error> {
+        let below = self.uploads_below(key).await?;
+        Ok(below.into_iter().filter(|upload| upload.key == key).map(|upload| upload.id).collect())
+    }
+
+    /// Removes every version of a key that carries the token, which nobody goes on with.
     ///
     /// # Errors
     /// Of S3; what was removed until then stays removed.
-    pub async fn remove_carrying(&self, key: &str, token: &UploadToken, spare: &[String]) -> Result<(), Error> {
-        for upload in self.uploads_below(key).await? {
-            if upload.key == key && !spare.contains(&upload.id) {
-                self.abort_upload(key, &upload.id).await?;
-            }
-        }
+    pub async fn remove_carrying(&self, key: &str, token: &UploadToken) -> Result<(), Error> {
         for version_id in self.find(key, token).await? {
             self.remove_version(key, &version_id).await?;
         }

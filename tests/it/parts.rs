@@ -4,7 +4,7 @@ mod place;
 mod scripted;
 
 use reqwest::StatusCode;
-use strongroom::domain::{PartPlan, SMALLEST_PART_BYTES, Sha256Digest, UploadToken};
+use strongroom::domain::{Manifest, PartPlan, SMALLEST_PART_BYTES, Sha256Digest, UploadToken};
 use strongroom::store::{CopySource, Error, PartToSign};
 
 use self::place::Place;
@@ -43,6 +43,7 @@ on_every_s3!(
     upload_that_was_aborted_is_gone,
     file_is_replaced_only_where_that_is_meant,
     copy_is_another_object_with_our_key_and_its_own_token,
+    manifest_that_two_write_at_once_stays_though_one_knows_more_of_its_bytes,
 );
 
 /// Five MiB, five MiB and three bytes.
@@ -57,6 +58,32 @@ fn three_parts() -> (Vec<u8>, Vec<PartToSign>) {
     });
     let parts = parts.collect();
     (content, parts)
+}
+
+/// Whoever publishes the next version writes the manifest of one that is not visible yet, too; the verifier may have
+/// looked at its files in between.
+async fn manifest_that_two_write_at_once_stays_though_one_knows_more_of_its_bytes(place: Place) {
+    let with = |integrity: &str, draft: &str| -> Manifest {
+        let sha256 = Sha256Digest::of(b"1").to_string();
+        serde_json::from_value(serde_json::json!({
+            "schema": 1, "draft": draft, "namespace": "a", "model": "b", "number": 1, "digest": sha256,
+            "created_at": "2026-01-01T00:00:00.000Z", "created_by": "token:ci", "metadata": {},
+            "files": [{
+                "path": "m", "size": 1, "sha256": sha256, "key": "models/a/b/d/m", "version_id": "v",
+                "kms_key_arn": place.key_arn, "integrity": integrity,
+            }],
+        }))
+        .unwrap()
+    };
+    let first = with("declared", "01ARZ3NDEKTSV4RRFFQ69G5FAV");
+    place.store.put_manifest(&first).await.unwrap();
+    place.store.put_manifest(&with("verified", &first.draft)).await.unwrap();
+    let other = place.store.put_manifest(&with("declared", "01ARZ3NDEKTSV4RRFFQ69G5FAW")).await;
+    assert!(matches!(other, Err(Error::Unfaithful(_))), "{other:?}");
+    let versions = place.versions("manifests/a/b/1.json").await;
+    assert_eq!(versions.len(), 1, "{versions:?}");
+    let json = serde_json::to_vec(&first).unwrap();
+    assert_eq!(place.read("manifests/a/b/1.json", &versions[0], json.len()).await, json);
 }
 
 async fn file_in_three_parts_is_joined_from_the_record_and_reads_back(place: Place) {

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::{Method, StatusCode};
 
+use super::faults::answer;
 use super::scene::Scene;
 use crate::support::fault_proxy::{Fault, Rule};
 use crate::support::ledger::Attempt;
@@ -57,10 +58,6 @@ async fn published() -> (Scene, Attempt) {
     let attempt = scene.ledger.attempt(MODEL, FILES);
     scene.publish(&attempt, Duration::from_secs(30)).await;
     (scene, attempt)
-}
-
-fn answer(status: u16, code: &'static str) -> Fault {
-    Fault::Answer { status, code, message: "a fault", headers: Vec::new() }
 }
 
 #[tokio::test]

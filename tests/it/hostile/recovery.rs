@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use futures::future::{join, join_all};
 use reqwest::{Body, Method};
 
+use super::faults::answer;
 use super::scene::{Outcome, Scene, outcome};
 use crate::support::fault_proxy::{Fault, Rule};
 
@@ -25,14 +26,10 @@ async fn leave_something(scene: &Scene, fault: Fault) {
     assert_eq!(scene.service.rows("drafts").await, 1);
 }
 
-fn failing() -> Fault {
-    Fault::Answer { status: 500, code: "InternalError", message: "a fault", headers: Vec::new() }
-}
-
 #[tokio::test]
 async fn what_a_refused_upload_left_while_the_store_was_away_is_removed_when_it_is_back() {
     let mut scene = Scene::new().await;
-    for fault in [Fault::BlackHole, failing()] {
+    for fault in [Fault::BlackHole, answer(500, "InternalError")] {
         leave_something(&scene, fault).await;
         scene = scene.proven_whole_by_a_restart(false).await;
     }
@@ -60,7 +57,7 @@ async fn publish_slowly(scene: &Scene, ended: &tokio::sync::watch::Receiver<bool
 #[tokio::test]
 async fn version_that_is_published_while_recovery_removes_something_else_keeps_its_bytes() {
     let scene = Scene::new().await;
-    leave_something(&scene, failing()).await;
+    leave_something(&scene, answer(500, "InternalError")).await;
     // It can be removed, but that takes its time: meanwhile other uploads, of which recovery knows, become versions.
     scene.proxy.heal();
     scene.proxy.inject(

@@ -7,11 +7,12 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode};
 
 use strongroom::provision::{self, Mode, Wanted};
 
+use super::faults::told;
 use crate::support::account::{Account, REGION};
 use crate::support::audit::audit;
 use crate::support::fault_proxy::FaultProxy;
 use crate::support::ledger::{Attempt, File, Ledger};
-use crate::support::service::{Api, BackEnd, Service, form, problem};
+use crate::support::service::{Api, BackEnd, Service, form};
 
 const BUCKET: &str = "hostile";
 
@@ -47,8 +48,9 @@ impl Scene {
         let proxy = FaultProxy::new(account.endpoint()).await;
         let at = proxy.endpoint();
         let settings = format!(
-            "storage = 's3'\nbucket = '{BUCKET}'\ns3_endpoint = '{at}'\nkms_endpoint = '{at}'\n\
-             provision = 'off'\nstorage_timeout_seconds = {seconds}"
+            "storage = 's3'\nbucket = '{BUCKET}'\ns3_endpoint = '{at}'\ns3_public_endpoint = '{at}'\n\
+             kms_endpoint = '{at}'\nprovision = 'off'\nstorage_timeout_seconds = {seconds}\n\
+             sweep_hours = 0\nsweep_age_hours = 0"
         );
         let service = Service::start_in(BackEnd::Elsewhere, &settings, account.environment()).await;
         proxy.heal();
@@ -80,11 +82,35 @@ impl Scene {
     pub(super) async fn proven_whole_by_a_restart(mut self, strays: bool) -> Self {
         self.proxy.heal();
         self.service = self.service.restart().await;
+        self.is_whole(strays).await;
+        self
+    }
+
+    /// Asserts the same of a service that goes on, after two sweeps: one sees what nobody needs, the next removes it.
+    pub(super) async fn proven_whole_by_two_sweeps(&self) {
+        self.proxy.heal();
+        for _ in 0..2 {
+            let swept = self.service.command(&["sweep"]).await;
+            assert!(swept.status.success(), "{}", String::from_utf8_lossy(&swept.stderr));
+        }
+        self.is_whole(false).await;
+    }
+
+    async fn is_whole(&self, strays: bool) {
         self.ledger.settle(&self.api()).await;
         let strays = strays.then_some("models/");
         audit(&self.account.clients.s3, BUCKET, &self.service.data_dir(), strays).await;
         self.ledger.reads_right(&self.api()).await;
-        self
+    }
+
+    /// Keys of the versions and of the unfinished uploads that the bucket has of a model's files.
+    pub(super) async fn stored(&self, model: &str) -> (Vec<String>, Vec<String>) {
+        let (s3, prefix) = (&self.account.clients.s3, format!("models/{model}/"));
+        let versions = s3.list_object_versions().bucket(BUCKET).prefix(&prefix).send().await.unwrap();
+        let uploads = s3.list_multipart_uploads().bucket(BUCKET).prefix(&prefix).send().await.unwrap();
+        let versions = versions.versions().iter().filter_map(|version| version.key()).map(str::to_owned);
+        let uploads = uploads.uploads().iter().filter_map(|upload| upload.key()).map(str::to_owned);
+        (versions.collect(), uploads.collect())
     }
 }
 
@@ -109,10 +135,8 @@ pub(super) async fn outcome(ledger: &Ledger, attempt: &Attempt, answer: Response
         StatusCode::ACCEPTED => Outcome::Underway,
         _ => {
             ledger.refused(attempt);
-            let retry_after = answer.headers().contains_key("retry-after");
-            let (status, body) = problem(answer).await;
-            assert_eq!(retry_after, status == StatusCode::SERVICE_UNAVAILABLE, "{body}");
-            Outcome::Refused(status.as_u16(), body["code"].as_str().unwrap().to_owned())
+            let (status, code) = told(answer).await;
+            Outcome::Refused(status, code)
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use super::faults::{answer, on_objects, passing};
 use super::scene::{Outcome, Scene};
-use crate::support::fault_proxy::{Asked, Fault, Rule};
+use crate::support::fault_proxy::{Fault, Rule};
 
 const MIB: usize = 1024 * 1024;
 /// One part, several parts, and both in a form.
@@ -17,33 +18,8 @@ const SOON: Duration = Duration::from_mins(1);
 /// Joining parts may take 20 times as long as a small request, and is tried until twice that is over.
 const LONG: Duration = Duration::from_secs(100);
 
-/// What goes wrong once, and must not be noticed.
-fn passing() -> Vec<Fault> {
-    let answers = [(500, "InternalError"), (503, "SlowDown"), (502, ""), (400, "RequestTimeout")];
-    let mut faults: Vec<Fault> = answers.into_iter().map(answer).collect();
-    faults.extend([
-        Fault::HangUpBefore,
-        Fault::HangUpAfter,
-        Fault::BlackHole,
-        Fault::Truncate(0),
-        Fault::Truncate(40),
-        Fault::Drip(1, Duration::from_millis(200)),
-        Fault::Duplicate,
-    ]);
-    faults
-}
-
-fn answer((status, code): (u16, &'static str)) -> Fault {
-    Fault::Answer { status, code, message: "a fault", headers: Vec::new() }
-}
-
 fn unavailable() -> Outcome {
     Outcome::Refused(503, "storage_unavailable".to_owned())
-}
-
-/// Objects, not manifests.
-fn on_objects(operation: &'static str) -> Rule {
-    Rule::when(move |asked: &Asked| asked.operation == operation && asked.target.contains("/models/"))
 }
 
 /// Each passing fault once, at an operation of this upload; the client does not notice.
@@ -77,12 +53,12 @@ async fn refuses(operation: &'static str, files: &[(&str, usize)], faults: &[(Fa
 fn staying(when_after: Outcome, within: Duration) -> Vec<(Fault, Outcome, Duration)> {
     let refused = |status, code: &str| Outcome::Refused(status, code.to_owned());
     vec![
-        (answer((500, "InternalError")), unavailable(), SOON),
-        (answer((503, "SlowDown")), unavailable(), SOON),
-        (answer((409, "ConditionalRequestConflict")), unavailable(), SOON),
-        (answer((504, "")), unavailable(), SOON),
-        (answer((403, "AccessDenied")), refused(502, "storage_denied"), SOON),
-        (answer((400, "KMS.DisabledException")), refused(503, "encryption_key_unusable"), SOON),
+        (answer(500, "InternalError"), unavailable(), SOON),
+        (answer(503, "SlowDown"), unavailable(), SOON),
+        (answer(409, "ConditionalRequestConflict"), unavailable(), SOON),
+        (answer(504, ""), unavailable(), SOON),
+        (answer(403, "AccessDenied"), refused(502, "storage_denied"), SOON),
+        (answer(400, "KMS.DisabledException"), refused(503, "encryption_key_unusable"), SOON),
         (Fault::HangUpBefore, unavailable(), SOON),
         (Fault::BlackHole, unavailable(), within),
         (Fault::HangUpAfter, when_after, SOON),
@@ -91,7 +67,7 @@ fn staying(when_after: Outcome, within: Duration) -> Vec<(Fault, Outcome, Durati
 
 #[tokio::test]
 async fn fault_at_putting_a_small_file_is_not_noticed() {
-    passes("PutObject", SMALL, false, &[answer((409, "ConditionalRequestConflict"))]).await;
+    passes("PutObject", SMALL, false, &[answer(409, "ConditionalRequestConflict")]).await;
 }
 
 #[tokio::test]
@@ -107,7 +83,7 @@ async fn fault_at_sending_a_part_is_not_noticed() {
 #[tokio::test]
 async fn fault_at_joining_parts_is_not_noticed() {
     // S3 says 200 before it knows how it ends.
-    let more = [answer((200, "InternalError")), answer((409, "ConditionalRequestConflict"))];
+    let more = [answer(200, "InternalError"), answer(409, "ConditionalRequestConflict")];
     passes("CompleteMultipartUpload", FORM, false, &more).await;
 }
 
@@ -134,7 +110,7 @@ async fn fault_that_stays_at_joining_parts_refuses_it() {
 #[tokio::test]
 async fn fault_at_a_manifest_delays_a_version_and_loses_none() {
     let scene = Scene::new().await;
-    for fault in [answer((503, "SlowDown")), Fault::HangUpBefore, Fault::BlackHole, answer((403, "AccessDenied"))] {
+    for fault in [answer(503, "SlowDown"), Fault::HangUpBefore, Fault::BlackHole, answer(403, "AccessDenied")] {
         println!("manifest always {fault:?}");
         scene.proxy.inject(
             Rule::when(|asked| asked.operation == "PutObject" && asked.target.contains("/manifests/")).does(fault),

@@ -172,6 +172,8 @@ async fn exchange(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Res
         None | Some(Fault::HangUpAfter | Fault::Truncate(_) | Fault::Corrupt(_) | Fault::Drip(..)) => {
             forward(&shared, request).await?
         }
+        Some(Fault::CutSent(length)) => forward(&shared, request.map(|body| truncated(body, *length))).await?,
+        Some(Fault::SpoilSent(place)) => forward(&shared, request.map(|body| corrupted(body, *place))).await?,
         Some(Fault::Answer { status, code, message, headers }) => {
             // The body is read: a client that still sends would take the end of the connection for the answer.
             drain(request.into_body()).await;

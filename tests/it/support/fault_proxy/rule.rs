@@ -32,6 +32,10 @@ pub(crate) enum Fault {
     Truncate(usize),
     /// One bit of this byte of the answer's body is another one.
     Corrupt(usize),
+    /// Both connections end after this many bytes of the request's body.
+    CutSent(usize),
+    /// One bit of this byte of the request's body is another one.
+    SpoilSent(usize),
     /// The answer's body comes in pieces of so many bytes, with a pause before each.
     Drip(usize, Duration),
     /// The server gets it twice, and the second answer counts; bodies above 16 MiB are refused with 413.

@@ -204,6 +204,21 @@ async fn delay_truncation_and_drip_do_what_they_say() {
     assert_eq!(answer[start..], sent[..50_000]);
 }
 
+#[tokio::test]
+async fn body_that_is_cut_or_spoiled_on_its_way_to_the_server_has_no_effect() {
+    let spoiled = Spoiled::new().await;
+    for fault in [Fault::CutSent(0), Fault::CutSent(99_999), Fault::SpoilSent(0), Fault::SpoilSent(99_999)] {
+        spoiled.proxy.inject(Rule::on("PutObject").first(1).does(fault.clone()));
+        let body = ByteStream::from(bytes(8, 100_000));
+        let error = spoiled.s3().put_object().bucket("spoiled").key("k").body(body).send().await.unwrap_err();
+        let status = error.raw_response().map(|answer| answer.status().as_u16());
+        let expected = if matches!(fault, Fault::CutSent(_)) { None } else { Some(400) };
+        assert_eq!((status, spoiled.proxy.faults()), (expected, 1), "{fault:?}");
+        assert_eq!(spoiled.objects().await, 0, "{fault:?}");
+        spoiled.proxy.heal();
+    }
+}
+
 async fn presigned(s3: &aws_sdk_s3::Client) -> String {
     let config = aws_sdk_s3::presigning::PresigningConfig::expires_in(Duration::from_mins(1)).unwrap();
     s3.get_object().bucket("spoiled").key("k").presigned(config).await.unwrap().uri().to_owned()
