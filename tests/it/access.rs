@@ -2,3 +2,6 @@
 
 mod callers;
 mod matrix;
+mod policies;
+mod tenants;
+mod tokens;

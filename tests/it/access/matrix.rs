@@ -126,8 +126,9 @@ fn with_body(operation: &str, things: &Things, who: &str, request: RequestBuilde
         "GET /v1/grants" => request.query(&[("on", model)]),
         "POST /v1/authorize" => request.json(&json!({ "principal": "token:ci", "action": "read", "on": model })),
         "PATCH /v1/namespaces/{ns}" => request.json(&json!({ "protected_aliases": ["production"] })),
-        "PATCH /v1/models/{ns}/{name}" | "PATCH /v1/models/{ns}/{name}/versions/{ref}" => {
-            request.json(&json!({ "description": format!("{who} says so") }))
+        "PATCH /v1/models/{ns}/{name}" => request.json(&json!({ "description": format!("{who} says so") })),
+        "PATCH /v1/models/{ns}/{name}/versions/{ref}" => {
+            request.header("If-Match", "*").json(&json!({ "description": format!("{who} says so") }))
         }
         "PUT /v1/models/{ns}/{name}/retention" => request.json(&json!({ "keep_last": 7 })),
         "PUT /v1/models/{ns}/{name}/aliases/{alias}" => request.json(&json!({ "version": 2 })),
