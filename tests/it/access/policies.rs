@@ -135,3 +135,11 @@ async fn wrong_policy_keeps_the_service_from_starting_and_is_named_with_its_plac
     let said = Service::refused_first_start(BackEnd::Embedded, "policies_dir = '/nowhere'", Vec::new()).await;
     assert!(said.contains("/nowhere"), "{said}");
 }
+
+#[test]
+fn policies_of_the_documentation_hold_against_the_schema() {
+    let text = include_str!("../../../docs/ACCESS.md");
+    let block = text.split("```cedar").nth(1).unwrap().split("```").next().unwrap();
+    let (dir, _) = directory(block);
+    assert_eq!(strongroom::access::Policies::with_directory(dir.path()).unwrap().custom(), 3);
+}

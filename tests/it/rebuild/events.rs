@@ -3,7 +3,9 @@
 use aws_sdk_s3::types::ServerSideEncryption;
 use serde_json::{Value, json};
 use sqlx::Row as _;
-use strongroom::domain::{Event, Integrity, JournalEntry, Metadata, ModelRef, Retention, Timestamp, VersionNumber};
+use strongroom::domain::{
+    Event, Integrity, JournalEntry, Labels, Metadata, ModelRef, Retention, Timestamp, VersionNumber,
+};
 
 use super::{catalog, move_alias, said};
 use crate::support::service::{BackEnd, Service};
@@ -50,6 +52,7 @@ async fn each_kind_of_event_is_applied_in_the_order_of_the_numbers() {
     let trashed =
         |name: &str, n| Event::VersionTrashed { model: model(name), number: number(n), at, by: by(), purge_at: later };
     let purged = |name: &str, n| Event::VersionPurged { model: model(name), number: number(n) };
+    let labels: Labels = serde_json::from_value(json!({ "team": "vision" })).unwrap();
     let metadata = Metadata::from_json(br#"{"x":1.0}"#).unwrap();
     let events = vec![
         Event::VersionDescribed {
@@ -81,6 +84,7 @@ async fn each_kind_of_event_is_applied_in_the_order_of_the_numbers() {
             at: later,
         },
         Event::ModelDescribed { model: model("a/b"), description: "what it is".into() },
+        Event::ModelLabelled { model: model("a/b"), labels },
         Event::RetentionSet { model: model("a/b"), rules: Some(Retention { keep_last: Some(3), keep_days: None }) },
         Event::ModelTrashed { model: model("a/trash"), at, by: by(), purge_at: later },
         Event::ModelRestored { model: model("a/trash") },
@@ -89,6 +93,7 @@ async fn each_kind_of_event_is_applied_in_the_order_of_the_numbers() {
         Event::ModelPurged { model: model("a/gone"), last_number: 6, at: later },
         Event::ModelPurged { model: model("b/long-gone"), last_number: 3, at: later },
         Event::VerificationDemanded { namespace: "a".parse().unwrap(), demanded: true },
+        Event::AliasesProtected { namespace: "a".parse().unwrap(), patterns: vec!["release/*".parse().unwrap()] },
     ];
     let last = 10 + events.len() as i64 - 1;
     for (seq, event) in (10..).zip(events) {
@@ -96,7 +101,7 @@ async fn each_kind_of_event_is_applied_in_the_order_of_the_numbers() {
     }
     let service = service.forget_catalog();
     let told = said(&service.command(&["rebuild"]).await, 0);
-    assert!(told.contains(&format!("journal        24 entries, the last is {last}\n")), "{told}");
+    assert!(told.contains(&format!("journal        26 entries, the last is {last}\n")), "{told}");
 
     let pool = catalog(&service).await;
     let rows = |sql: &'static str| {
@@ -128,21 +133,24 @@ async fn each_kind_of_event_is_applied_in_the_order_of_the_numbers() {
     let models = rows(
         "select m.name || ' ' || m.last_number || ' ' || m.description || ' ' || coalesce(m.deleted_at, '-') || ' ' || \
          coalesce(m.deleted_by, '-') || ' ' || coalesce(m.purge_at, '-') || ' ' || coalesce(m.purged_at, '-') || ' ' || \
-         coalesce(m.retention, '-') from models m order by m.name",
+         coalesce(m.retention, '-') || m.labels from models m order by m.name",
     );
     assert_eq!(
         models.await,
         [
-            r#"b 8 what it is - - - - {"keep_last":3}"#,
-            "gone 6  - - - 1700000100000 -",
-            "long-gone 3  - - - 1700000100000 -",
-            "trash 6  1700000000000 token:ci 1700000100000 - -",
+            r#"b 8 what it is - - - - {"keep_last":3}{"team":"vision"}"#,
+            "gone 6  - - - 1700000100000 -{}",
+            "long-gone 3  - - - 1700000100000 -{}",
+            "trash 6  1700000000000 token:ci 1700000100000 - -{}",
         ]
     );
     let states = "select state || ' ' || count(*) from versions v join models m on m.id = v.model_id \
                   where m.name like '%gone' group by m.name, state order by m.name";
     assert_eq!(rows(states).await, ["purging 6", "purged 3"]);
-    assert_eq!(rows("select name || require_verified from namespaces order by name").await, ["a1", "b0"]);
+    assert_eq!(
+        rows("select name || require_verified || protected_aliases from namespaces order by name").await,
+        [r#"a1["release/*"]"#, "b0[]"]
+    );
     assert_eq!(rows("select name from aliases").await, Vec::<String>::new());
     let checked = "select integrity || ' ' || checked_at from objects where checked_at is not null order by integrity";
     assert_eq!(rows(checked).await, ["verified 1700000100000", "wrong 1700000100000"]);
