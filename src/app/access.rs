@@ -4,7 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::access::{self, Policies, PoliciesError};
-use crate::catalog::{self, Catalog, GrantRow, Page, TokenRow};
+use crate::catalog::{self, Catalog, Page};
+pub use crate::catalog::{GrantRow, TokenRow};
 use crate::config::Config;
 use crate::domain::{Grant, GrantOn, Grantee, ModelName, Timestamp};
 

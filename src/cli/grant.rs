@@ -6,8 +6,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use super::{Settings, print, runtime};
-use crate::app::access as app;
-use crate::catalog::GrantRow;
+use crate::app::access::{self as app, GrantRow};
 use crate::domain::{self, GrantOn, Grantee, Role};
 
 /// Give, list and take back roles; a running service knows of it at once.

@@ -8,8 +8,7 @@ use clap::Subcommand;
 
 use super::{Settings, print, runtime};
 use crate::access;
-use crate::app::access as app;
-use crate::catalog::TokenRow;
+use crate::app::access::{self as app, TokenRow};
 use crate::domain::{Grant, Timestamp};
 
 /// Make, list, rotate and revoke API tokens; a running service knows of it at once.

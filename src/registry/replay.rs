@@ -27,8 +27,9 @@ pub(super) struct Bound {
 
 /// What one request asked for, in one digest.
 pub(super) fn fingerprint(files: Sha256Digest, metadata: &Metadata, more: &str) -> Sha256Digest {
-    let asked = serde_json::json!({ "files": files.to_string(), "metadata": metadata.as_map(), "more": more });
-    // serde_json's maps are sorted, so equal requests have equal texts.
+    let mut asked = serde_json::json!({ "files": files.to_string(), "metadata": metadata.as_map(), "more": more });
+    // In whatever order a client says its members, equal requests have equal texts.
+    asked.sort_all_objects();
     Sha256Digest::of(asked.to_string().as_bytes())
 }
 

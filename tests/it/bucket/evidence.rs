@@ -159,8 +159,10 @@ async fn check_works_on_servers_that_others_wrote() {
     }
 }
 
-/// RFC 8785 for what evidence holds: `serde_json` without extras sorts members and escapes as it says, and whole
-/// numbers have one form.
+/// RFC 8785 for what evidence holds: members are sorted, `serde_json` escapes as it says, and whole numbers have one
+/// form.
 fn canonical(value: &Value) -> String {
-    serde_json::to_string(value).unwrap()
+    let mut value = value.clone();
+    value.sort_all_objects();
+    serde_json::to_string(&value).unwrap()
 }
