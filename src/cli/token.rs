@@ -124,7 +124,7 @@ fn stretch(text: &str) -> Result<Duration, String> {
     };
     let count: u32 = text[..text.len() - 1].parse().map_err(|_| wrong())?;
     let stretch = Duration::from_secs(u64::from(count) * seconds);
-    if stretch <= Duration::from_secs(3660 * 86_400) { Ok(stretch) } else { Err(wrong()) }
+    if stretch <= Duration::from_hours(3660 * 24) { Ok(stretch) } else { Err(wrong()) }
 }
 
 #[cfg(test)]

@@ -68,7 +68,7 @@ mod tests {
         for (name, value) in [("", ""), ("a b", ""), (&*"x".repeat(64), ""), ("a", "\n"), ("a", &*"x".repeat(256))] {
             assert!(of(name, value).is_err(), "{name:?} {value:?}");
         }
-        let many = (0..65).map(|n| (n.to_string(), String::new())).collect();
+        let many: BTreeMap<String, String> = (0..65).map(|n| (n.to_string(), String::new())).collect();
         assert_eq!(Labels::try_from(many), Err(InvalidLabels::TooMany(65)));
     }
 }

@@ -54,21 +54,6 @@ impl Registry {
         Ok(())
     }
 
-    /// Lets a caller go on who may do this with a namespace.
-    ///
-    /// # Errors
-    /// [`Error::NamespaceNotFound`] for who may not even read it, else [`Error::Forbidden`].
-    pub(super) fn admit_namespace(&self, caller: &Caller, action: Action, namespace: &Namespace) -> Result<(), Error> {
-        let resource = Resource::Namespace(namespace);
-        if caller.may(action, resource) {
-            return Ok(());
-        }
-        if action != Action::Read && caller.may(Action::Read, resource) {
-            return Err(Error::Forbidden { action, on: format!("the namespace `{namespace}`") });
-        }
-        Err(Error::NamespaceNotFound(namespace.clone()))
-    }
-
     /// The labels of a model as policies see them: they are not looked up where no policy could ask for them.
     pub(super) async fn labels_for_policies(&self, model: &ModelRef) -> Result<Labels, Error> {
         if self.inner.door.policies().custom() == 0 {
@@ -76,6 +61,21 @@ impl Registry {
         }
         Ok(self.catalog().labels(model).await?)
     }
+}
+
+/// Lets a caller go on who may do this with a namespace.
+///
+/// # Errors
+/// [`Error::NamespaceNotFound`] for who may not even read it, else [`Error::Forbidden`].
+pub(super) fn admit_namespace(caller: &Caller, action: Action, namespace: &Namespace) -> Result<(), Error> {
+    let resource = Resource::Namespace(namespace);
+    if caller.may(action, resource) {
+        return Ok(());
+    }
+    if action != Action::Read && caller.may(Action::Read, resource) {
+        return Err(Error::Forbidden { action, on: format!("the namespace `{namespace}`") });
+    }
+    Err(Error::NamespaceNotFound(namespace.clone()))
 }
 
 /// Lets a caller go on who may do this with the service itself, which everybody knows to be there.

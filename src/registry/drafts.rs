@@ -1,5 +1,7 @@
 //! Drafts: sets of files that clients fill over hours or weeks, and that nobody else sees.
 
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+
 use super::replay::fingerprint;
 use super::{Error, IdempotencyKey, Registry};
 use crate::access::{Action, Caller};
@@ -142,7 +144,6 @@ impl Registry {
         limit: usize,
     ) -> Result<Page<DraftFile, FilePath>, Error> {
         self.admit(caller, Action::Draft, &draft.model).await?;
-        use futures::{StreamExt as _, TryStreamExt as _, stream};
         let complete = self.catalog().draft_files(draft.id, after, limit).await?;
         let uploads = self.catalog().uploads(draft.id, after, limit).await?;
         // Each list is cut by itself: what lies behind the nearer cut comes with the next page.

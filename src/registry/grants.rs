@@ -1,6 +1,6 @@
 //! Grants: given, listed, taken back, and decisions explained.
 
-use super::admit::admit_system;
+use super::admit::{admit_namespace, admit_system};
 use super::{Error, Registry};
 use crate::access::{Action, Caller, Known, Resource, Verdict};
 use crate::catalog::{GrantRow, Page};
@@ -111,7 +111,7 @@ impl Registry {
     pub(super) async fn admit_grant(&self, caller: &Caller, on: &GrantOn) -> Result<(), Error> {
         match on {
             GrantOn::Everything => admit_system(caller, Action::Grant),
-            GrantOn::Namespace(namespace) => self.admit_namespace(caller, Action::Grant, namespace),
+            GrantOn::Namespace(namespace) => admit_namespace(caller, Action::Grant, namespace),
             GrantOn::Model(model) => self.admit(caller, Action::Grant, model).await,
         }
     }

@@ -1,5 +1,6 @@
 //! Namespaces: what they hold, and what they demand.
 
+use super::admit::admit_namespace;
 use super::{Error, Registry};
 use crate::access::{Action, Caller};
 use crate::catalog::{NamespaceChange, NamespaceRow};
@@ -11,7 +12,7 @@ impl Registry {
     /// # Errors
     /// [`Error::NamespaceNotFound`], and of the catalog.
     pub async fn namespace(&self, caller: &Caller, name: &Namespace) -> Result<NamespaceRow, Error> {
-        self.admit_namespace(caller, Action::Read, name)?;
+        admit_namespace(caller, Action::Read, name)?;
         self.catalog().namespace(name).await?.ok_or_else(|| Error::NamespaceNotFound(name.clone()))
     }
 
@@ -25,7 +26,7 @@ impl Registry {
         name: &Namespace,
         change: &NamespaceChange,
     ) -> Result<NamespaceRow, Error> {
-        self.admit_namespace(caller, Action::Govern, name)?;
+        admit_namespace(caller, Action::Govern, name)?;
         if *change == NamespaceChange::default() {
             return self.namespace(caller, name).await;
         }
