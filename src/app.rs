@@ -9,6 +9,7 @@ pub mod desired;
 mod intact;
 mod look;
 mod maintenance;
+mod oidc;
 pub mod rebuild;
 mod secure;
 pub mod sweep;
@@ -18,6 +19,7 @@ mod watch;
 
 pub use back_end::{BackEndError, Outputs};
 pub use data_dir::DataDirError;
+pub use oidc::{OidcError, issuers};
 pub use secure::SecureError;
 pub use tools::ToolError;
 
@@ -33,6 +35,7 @@ use self::back_end::BackEnd;
 use self::data_dir::DataDir;
 use self::look::Looker;
 use self::watch::Watch;
+use crate::access::oidc::{Issuers, Windows};
 use crate::access::{self, BootstrapError};
 use crate::catalog::{self, Catalog};
 use crate::config::Config;
@@ -65,6 +68,9 @@ pub enum StartError {
     /// The first token.
     #[error(transparent)]
     Bootstrap(#[from] BootstrapError),
+    /// An identity provider.
+    #[error(transparent)]
+    Oidc(#[from] OidcError),
     /// What a crash left could not be ended.
     #[error("could not end what the last run left")]
     Recover(#[source] registry::Error),
@@ -95,6 +101,8 @@ pub struct Service {
     pub remarks: Vec<String>,
     /// The admin token's file, when this start made it.
     pub new_admin_token: Option<PathBuf>,
+    /// Whose bearer tokens are believed: what authentication asks about a text that is none of our own tokens.
+    pub issuers: Issuers,
     listener: TcpListener,
     registry: Registry,
     catalog: Catalog,
@@ -116,6 +124,7 @@ impl Service {
             .await
             .map_err(|source| StartError::Listen { address: config.listen, source })?;
         let address = listener.local_addr().map_err(StartError::Serve)?;
+        let issuers = issuers(&config.oidc, Windows::default())?;
         let back_end = BackEnd::start(config, &data_dir).await?;
         let catalog = Catalog::open(&config.catalog_url()).await?;
         if catalog.is_half_rebuilt().await? {
@@ -173,6 +182,7 @@ impl Service {
             changes: secured.changes,
             remarks: secured.remarks,
             new_admin_token: made_token.then(|| data_dir.admin_token()),
+            issuers,
             listener,
             registry,
             catalog,

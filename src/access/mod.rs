@@ -4,6 +4,7 @@
 //! first start; a caller without a valid token does not get as far as the registry.
 
 mod bootstrap;
+pub mod oidc;
 mod token;
 
 pub use bootstrap::{BootstrapError, admin_token};
