@@ -82,5 +82,10 @@ fn client(settings: &IssuerSettings) -> Result<Client, OidcError> {
         }
         (_, None) => builder,
     };
+    // Plain HTTP is for this machine alone: a proxy would carry it away, the token of `jwks_token_file` included.
+    let builder = match &settings.keys {
+        KeyPlace::Discovery(url) | KeyPlace::Url { url, .. } if !url.starts_with("https:") => builder.no_proxy(),
+        _ => builder,
+    };
     builder.build().map_err(|source| OidcError::Client { issuer: issuer(), source })
 }
