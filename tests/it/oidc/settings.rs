@@ -53,7 +53,6 @@ async fn written_url_is_asked_without_discovery_and_with_the_token_of_the_moment
     assert_eq!(refused(&issuers, &token).await, Refused::Unavailable);
     for mounted in ["first", "second"] {
         std::fs::write(&path, format!("{mounted}\n")).unwrap();
-        // The first look after an issuer was away does not wait.
         accepted(&issuers, &token).await;
         assert_eq!(provider.presented(), Some(format!("Bearer {mounted}")));
     }
