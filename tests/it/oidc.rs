@@ -4,4 +4,5 @@ mod keys;
 mod provider;
 mod settings;
 mod signer;
+mod tls;
 mod tokens;

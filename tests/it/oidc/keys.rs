@@ -179,7 +179,7 @@ async fn what_the_issuer_answers_is_bounded_and_must_be_its_own() {
         Fault::HugeDocument,
         Fault::HugeSet,
         Fault::OtherIssuer,
-        Fault::PlainKeys,
+        Fault::KeysElsewhere,
         Fault::RedirectedDocument,
         Fault::RedirectedSet,
         Fault::Html,

@@ -9,6 +9,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
+use axum::serve::Listener;
 use serde_json::{Value, json};
 use strongroom::access::oidc::{Algorithm, Identity, IssuerSettings, Issuers, KeyPlace, Refused, Windows};
 use strongroom::app;
@@ -32,8 +33,8 @@ pub(crate) enum Fault {
     HugeSet,
     /// The document is another issuer's.
     OtherIssuer,
-    /// The document says that keys are to be had over the network in the clear.
-    PlainKeys,
+    /// The document leads to where [`Provider::lead_to`] says.
+    KeysElsewhere,
     /// The document is elsewhere.
     RedirectedDocument,
     /// The key set is elsewhere, where it is right.
@@ -50,6 +51,7 @@ struct Told {
     documents: AtomicUsize,
     sets: AtomicUsize,
     presented: Mutex<Option<String>>,
+    led_to: Mutex<String>,
 }
 
 /// A provider that runs until it is dropped.
@@ -68,13 +70,24 @@ impl Drop for Provider {
 impl Provider {
     pub(crate) async fn start(keys: &[&Key]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        Self::serve(listener, url, keys)
+    }
+
+    /// Answers under this URL.
+    pub(crate) fn serve<L>(listener: L, url: String, keys: &[&Key]) -> Self
+    where
+        L: Listener,
+        L::Addr: std::fmt::Debug,
+    {
         let told = Arc::new(Told {
-            url: format!("http://{}", listener.local_addr().unwrap()),
+            url,
             keys: Mutex::new(keys.iter().map(|key| key.jwk()).collect()),
             fault: Mutex::new(Fault::None),
             documents: AtomicUsize::new(0),
             sets: AtomicUsize::new(0),
             presented: Mutex::default(),
+            led_to: Mutex::new("http://issuer.example/keys".to_owned()),
         });
         let router = Router::new()
             .route("/.well-known/openid-configuration", get(document))
@@ -103,6 +116,10 @@ impl Provider {
 
     pub(crate) fn fail(&self, fault: Fault) {
         *self.told.fault.lock().unwrap() = fault;
+    }
+
+    pub(crate) fn lead_to(&self, url: String) {
+        *self.told.led_to.lock().unwrap() = url;
     }
 
     /// How often the key set was asked for.
@@ -218,7 +235,7 @@ async fn document(State(told): State<Arc<Told>>) -> Response {
         Fault::RedirectedDocument => Redirect::temporary("/elsewhere").into_response(),
         Fault::Html => ([(header::CONTENT_TYPE, "text/html")], "<html>down for maintenance</html>").into_response(),
         Fault::OtherIssuer => json_of(&json!({"issuer": format!("{url}/"), "jwks_uri": format!("{url}/keys")})),
-        Fault::PlainKeys => json_of(&json!({"issuer": url, "jwks_uri": "http://issuer.example/keys"})),
+        Fault::KeysElsewhere => json_of(&json!({"issuer": url, "jwks_uri": *told.led_to.lock().unwrap()})),
         _ => json_of(&json!({"issuer": url, "jwks_uri": format!("{url}/keys")})),
     }
 }
