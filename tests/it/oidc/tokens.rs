@@ -42,7 +42,7 @@ async fn public_key_is_no_shared_secret() {
         }
         // Nor when the header says what the key is for.
         let token = hmac_token(&key.header(), &provider.claims(), key.public_bytes());
-        assert!(["its signature is wrong"].contains(&reason(&issuers, &token).await));
+        assert_eq!(reason(&issuers, &token).await, "its signature is wrong");
     }
 }
 
@@ -122,7 +122,7 @@ async fn claims_must_be_there_and_be_for_us_and_for_now() {
     let right = [
         json!({ "aud": ["other", "https://strongroom.example"] }),
         json!({ "nbf": null, "iat": null }),
-        json!({ "exp": now() - 2 }),
+        json!({ "exp": now() - 2, "iat": null }),
         json!({ "nbf": now() + 2, "iat": now() + 2 }),
     ];
     for changes in right {
@@ -139,7 +139,7 @@ async fn what_was_changed_after_signing_is_refused() {
     let (signed, signature) = token.rsplit_once('.').unwrap();
     let other = message(&key.header(), &provider.claims_but(json!({"sub": "root"})));
     assert_eq!(reason(&issuers, &format!("{other}.{signature}")).await, "its signature is wrong");
-    let short = &signature[..signature.len() - 4];
+    let short = &signature[..signature.len() / 4 * 4 - 4];
     assert_eq!(reason(&issuers, &format!("{signed}.{short}")).await, "its signature is wrong");
     let stranger = Key::rsa("k");
     assert_eq!(reason(&issuers, &stranger.token(&provider.claims())).await, "its signature is wrong");
