@@ -10,6 +10,7 @@ pub mod desired;
 mod intact;
 mod look;
 mod maintenance;
+mod oidc;
 pub mod rebuild;
 mod secure;
 pub mod sweep;
@@ -19,6 +20,7 @@ mod watch;
 
 pub use back_end::{BackEndError, Outputs};
 pub use data_dir::DataDirError;
+pub use oidc::{OidcError, issuers};
 pub use secure::SecureError;
 pub use tools::ToolError;
 
@@ -34,6 +36,7 @@ use self::back_end::BackEnd;
 use self::data_dir::DataDir;
 use self::look::Looker;
 use self::watch::Watch;
+use crate::access::oidc::Windows;
 use crate::access::{BootstrapError, Door, PoliciesError, admin_token};
 use crate::catalog::{self, Catalog};
 use crate::config::Config;
@@ -69,6 +72,9 @@ pub enum StartError {
     /// The first token.
     #[error(transparent)]
     Bootstrap(#[from] BootstrapError),
+    /// An identity provider.
+    #[error(transparent)]
+    Oidc(#[from] OidcError),
     /// What a crash left could not be ended.
     #[error("could not end what the last run left")]
     Recover(#[source] registry::Error),
@@ -122,6 +128,7 @@ impl Service {
             .await
             .map_err(|source| StartError::Listen { address: config.listen, source })?;
         let address = listener.local_addr().map_err(StartError::Serve)?;
+        let issuers = issuers(&config.oidc, Windows::default())?;
         let back_end = BackEnd::start(config, &data_dir).await?;
         let catalog = Catalog::open(&config.catalog_url()).await?;
         if catalog.is_half_rebuilt().await? {
@@ -136,7 +143,7 @@ impl Service {
         let made_token = admin_token(&catalog, data_dir.path()).await?;
         let sweeps = registry::Sweeps::default();
         let registry = Registry::new(registry::Parts {
-            door: Door::new(catalog.clone(), policies),
+            door: Door::new(catalog.clone(), policies, issuers),
             catalog: catalog.clone(),
             store: secured.store.clone(),
             vault,

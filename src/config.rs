@@ -9,9 +9,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::access::oidc::IssuerSettings;
 use crate::provision::{KeyArn, Mode, ObjectLock, Options, Profile, Retention};
 
 mod bucket_options;
+mod oidc;
 mod reader;
 
 use self::reader::{Reader, Value};
@@ -56,6 +58,8 @@ pub struct Config {
     pub limits: Limits,
     /// How the sweeper works.
     pub sweeping: Sweeping,
+    /// `oidc`, default none: at most 32 identity providers whose bearer tokens are believed.
+    pub oidc: Vec<IssuerSettings>,
     /// `log_format`, `text` (default) or `json`.
     pub log_format: LogFormat,
     /// `log`, a filter such as `debug` or `strongroom=debug,info`.

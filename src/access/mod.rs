@@ -6,6 +6,7 @@
 
 mod bootstrap;
 mod decide;
+pub mod oidc;
 mod policies;
 mod token;
 
@@ -19,6 +20,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use self::oidc::{Identity, Issuers, Refused};
 use crate::catalog::{self, Catalog, GrantRow, TokenRow};
 use crate::domain::{Grantee, Timestamp};
 
@@ -68,19 +70,31 @@ impl Caller {
     }
 }
 
+/// Why nobody knows who is calling.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthenticationError {
+    /// The keys of the identity provider cannot be had now.
+    #[error("the identity provider of this token cannot be asked now: try again")]
+    IssuerAway,
+    /// The catalog.
+    #[error(transparent)]
+    Catalog(#[from] catalog::Error),
+}
+
 /// Knows callers by what they present; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Door {
     catalog: Catalog,
     policies: Policies,
+    issuers: Issuers,
     /// When the catalog was told last that a token is in use.
     uses: Arc<Mutex<HashMap<String, Instant>>>,
 }
 
 impl Door {
-    /// One that decides by these policies.
-    pub fn new(catalog: Catalog, policies: Policies) -> Self {
-        Self { catalog, policies, uses: Arc::default() }
+    /// One that decides by these policies, and believes these identity providers.
+    pub fn new(catalog: Catalog, policies: Policies, issuers: Issuers) -> Self {
+        Self { catalog, policies, issuers, uses: Arc::default() }
     }
 
     /// What decides.
@@ -91,10 +105,10 @@ impl Door {
     /// The caller who presents this text; none when it is not valid, was revoked, or its time is over.
     ///
     /// # Errors
-    /// Of the catalog.
-    pub async fn authenticate(&self, presented: &str, origin: Origin) -> Result<Option<Caller>, catalog::Error> {
+    /// [`AuthenticationError`].
+    pub async fn authenticate(&self, presented: &str, origin: Origin) -> Result<Option<Caller>, AuthenticationError> {
         // The checksum in the token turns away typing errors and scanners without a look into the catalog.
-        let Some(token) = Token::parse(presented) else { return Ok(None) };
+        let Some(token) = Token::parse(presented) else { return self.identified(presented, origin).await };
         let Some(row) = self.catalog.token_by_digest(token.digest()).await? else { return Ok(None) };
         if !row.is_valid(Timestamp::now()) {
             return Ok(None);
@@ -102,7 +116,23 @@ impl Door {
         self.note_use(&row);
         let principal = Grantee::token(&row.name);
         let known = Known { principal: principal.as_str().to_owned(), ..Known::default() };
-        self.caller(known, origin, row.expires_at).await.map(Some)
+        Ok(Some(self.caller(known, origin, row.expires_at).await?))
+    }
+
+    /// The caller whom an identity provider names; nothing is kept of him here but what was granted.
+    async fn identified(&self, presented: &str, origin: Origin) -> Result<Option<Caller>, AuthenticationError> {
+        let identity = match self.issuers.identify(presented).await {
+            None => return Ok(None),
+            Some(Ok(identity)) => identity,
+            Some(Err(Refused::Invalid(reason))) => {
+                tracing::debug!(reason, "a token of an identity provider is not believed");
+                return Ok(None);
+            }
+            Some(Err(Refused::Unavailable)) => return Err(AuthenticationError::IssuerAway),
+        };
+        let Identity { issuer, principal, groups, claims, expires_at, .. } = identity;
+        let known = Known { principal, groups, issuer: Some(issuer), claims, ..Known::default() };
+        Ok(Some(self.caller(known, origin, Some(expires_at)).await?))
     }
 
     /// The caller of whom this is known, with what was granted to them.

@@ -35,6 +35,10 @@ impl Reader {
                 toml::Value::String(text) => text,
                 toml::Value::Integer(number) => number.to_string(),
                 toml::Value::Boolean(flag) => flag.to_string(),
+                toml::Value::Array(items) if items.iter().any(toml::Value::is_table) => {
+                    // Tables are read as the JSON that a variable would have.
+                    serde_json::to_string(&items).unwrap_or_default()
+                }
                 toml::Value::Array(items) => items.iter().filter_map(toml::Value::as_str).collect::<Vec<_>>().join(","),
                 toml::Value::Float(_) | toml::Value::Datetime(_) | toml::Value::Table(_) => {
                     self.problem(format!("`{key}` in the file is neither text, whole number, true/false nor list"));
@@ -64,6 +68,16 @@ impl Reader {
         let parsed = parse(&value.text);
         if parsed.is_none() {
             self.problem(format!("{} must be {what}, not {:?}", value.source, value.text));
+        }
+        parsed
+    }
+
+    /// The same, for a value that is too long to be repeated, or may have a secret in it.
+    pub(super) fn parsed_shortly<T>(&mut self, key: &str, what: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
+        let value = self.values.remove(key).filter(|value| !value.text.is_empty())?;
+        let parsed = parse(&value.text);
+        if parsed.is_none() {
+            self.problem(format!("{} must be {what}; see docs/OPERATIONS.md", value.source));
         }
         parsed
     }
@@ -127,6 +141,7 @@ impl Reader {
         let storage_timeout = Duration::from_secs(self.number("storage_timeout_seconds", 1..=600, 15));
         let limits = self.limits();
         let sweeping = self.sweeping();
+        let oidc = self.issuers();
         let log_format = self
             .parsed("log_format", "text or json", |text| match text {
                 "text" => Some(LogFormat::Text),
@@ -163,6 +178,7 @@ impl Reader {
             storage_timeout,
             limits,
             sweeping,
+            oidc,
             log_format,
             log_filter,
             #[cfg(feature = "failpoints")]

@@ -157,6 +157,7 @@ impl From<Error> for ApiError {
             Error::OtherRevision(_) => Self::new(StatusCode::PRECONDITION_FAILED, "revision_mismatch", detail),
             Error::Retention(_) => Self::new(StatusCode::BAD_REQUEST, "invalid_retention", detail),
             Error::NoRetention(_) => Self::new(StatusCode::NOT_FOUND, "retention_not_found", detail),
+            Error::IssuerAway => unavailable("identity_unavailable", detail),
             Error::Forbidden { .. } => Self::new(StatusCode::FORBIDDEN, "forbidden", detail),
             Error::Grant(_) => Self::new(StatusCode::BAD_REQUEST, "invalid_grant", detail),
             Error::GrantNotFound(_) => Self::new(StatusCode::NOT_FOUND, "grant_not_found", detail),

@@ -132,6 +132,9 @@ pub enum Error {
     /// The model has no rules.
     #[error("the model `{0}` has no retention rules: every version is kept")]
     NoRetention(ModelRef),
+    /// Nobody can say now whether the caller's token is right.
+    #[error("the identity provider of this token cannot be asked now: try again")]
+    IssuerAway,
     /// The caller may see it, and not do this.
     #[error("you may not {action} on {on}: ask its admin for the right to")]
     Forbidden {

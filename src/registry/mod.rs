@@ -71,7 +71,7 @@ use std::sync::Arc;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::task::TaskTracker;
 
-use crate::access::{Caller, Door, Origin};
+use crate::access::{AuthenticationError, Caller, Door, Origin};
 use crate::catalog::Catalog;
 use crate::config::Limits;
 use crate::domain::{DraftId, UploadId};
@@ -139,7 +139,10 @@ impl Registry {
     /// # Errors
     /// Of the catalog.
     pub async fn authenticate(&self, presented: &str, origin: Origin) -> Result<Option<Caller>, Error> {
-        Ok(self.inner.door.authenticate(presented, origin).await?)
+        self.inner.door.authenticate(presented, origin).await.map_err(|error| match error {
+            AuthenticationError::IssuerAway => Error::IssuerAway,
+            AuthenticationError::Catalog(error) => error.into(),
+        })
     }
 
     /// Waits until every upload that goes on without its request has ended.

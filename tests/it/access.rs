@@ -5,3 +5,4 @@ mod matrix;
 mod policies;
 mod tenants;
 mod tokens;
+mod workloads;

@@ -118,7 +118,7 @@ fn nothing_is_left_undone_and_no_test_is_switched_off() {
 
 /// What the readers of the configuration are called with: the keys that there are.
 fn settings() -> BTreeSet<String> {
-    const READERS: [&str; 7] = ["text", "parsed", "number", "address", "url", "flag", "principals"];
+    const READERS: [&str; 8] = ["text", "parsed", "parsed_shortly", "number", "address", "url", "flag", "principals"];
     let mut keys = BTreeSet::new();
     for (_, text) in rust_files("src/config") {
         let code = code(&text);

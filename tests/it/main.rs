@@ -18,6 +18,7 @@ mod least_privilege;
 mod limits;
 mod live_aws;
 mod memory;
+mod oidc;
 mod openapi;
 mod outside;
 mod parts;
