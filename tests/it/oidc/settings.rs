@@ -68,7 +68,7 @@ async fn discovery_may_be_somewhere_else_than_the_issuer() {
     // Nobody listens at the issuer's own address, and the document names it all the same.
     let document = format!("{}/.well-known/openid-configuration", provider.url());
     let settings = with_keys(&provider, KeyPlace::Discovery(document.clone()));
-    accepted(&app::issuers(&[settings.clone()], calm()).unwrap(), &key.token(&provider.claims())).await;
+    accepted(&app::issuers(std::slice::from_ref(&settings), calm()).unwrap(), &key.token(&provider.claims())).await;
     let other = IssuerSettings { issuer: "http://127.0.0.1:9/other".into(), ..settings };
     let token = key.token(&provider.claims_but(json!({"iss": other.issuer})));
     assert_eq!(refused(&app::issuers(&[other], calm()).unwrap(), &token).await, Refused::Unavailable);

@@ -91,7 +91,10 @@ async fn document_over_tls_does_not_lead_to_keys_without_it() {
     // On loopback, where plain HTTP would do if the settings said so.
     mine.lead_to(plain.keys_url());
     mine.fail(Fault::KeysElsewhere);
-    assert_eq!(refused(&app::issuers(&[settings.clone()], calm()).unwrap(), &token).await, Refused::Unavailable);
+    assert_eq!(
+        refused(&app::issuers(std::slice::from_ref(&settings), calm()).unwrap(), &token).await,
+        Refused::Unavailable
+    );
     assert_eq!(plain.asked(), 0);
     mine.lead_to(mine.keys_url());
     accepted(&app::issuers(&[settings], calm()).unwrap(), &token).await;
