@@ -3,22 +3,28 @@
 //! Routes and the OpenAPI document come from one list. Every route needs a caller but those in `auth::OPEN`, every
 //! error is a problem document, and every answer names its request.
 
+mod allowance;
 mod auth;
 mod body;
+mod client_address;
 mod digest;
 mod extract;
 mod health;
+mod limits;
 mod metrics;
 mod page;
 mod problem;
 mod range;
+mod request_body;
 mod request_log;
 mod v1;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::response::IntoResponse as _;
-use axum::{Router, middleware};
+use axum::{Extension, Router, middleware};
+use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
@@ -27,8 +33,13 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
+use self::client_address::Proxies;
+use self::limits::Gate;
+use self::problem::ApiError;
+use self::request_body::Pace;
+use crate::config::Door;
+use crate::door::Counts;
 use crate::registry::Registry;
-use problem::ApiError;
 
 /// How long a client is asked to wait before it tries again.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -54,17 +65,40 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 )]
 struct Document;
 
+/// What the API is told of the way in.
+#[derive(Debug)]
+pub struct Entrance {
+    /// Bounds of requests, and which proxies are believed.
+    pub door: Door,
+    /// How long a request body may be silent.
+    pub body_idle: Duration,
+    /// Bytes a second that a request body must bring.
+    pub min_upload_rate: u64,
+    /// What the door counts.
+    pub connections: Arc<Counts>,
+    /// Cancelled when no more requests are to be taken.
+    pub ending: CancellationToken,
+}
+
 /// The whole API: its router, and the document that describes it.
-pub fn api(registry: Registry) -> (Router, OpenApi) {
+pub fn api(registry: Registry, entrance: Entrance) -> (Router, OpenApi) {
+    let Entrance { door, body_idle, min_upload_rate, connections, ending } = entrance;
+    let gate = Gate::new(&door.requests, Pace { idle: body_idle, min_rate: min_upload_rate }, ending);
+    let gate = Arc::new(gate);
+    let proxies = Arc::new(Proxies { trusted: door.trusted_proxies, header: door.forwarded_header });
     let (router, mut document) = routes_and_document(registry.clone());
     describe_security(&mut document);
     let router = router
         .merge(SwaggerUi::new("/docs").url("/openapi.json", document.clone()))
         .fallback(|| async { ApiError::route_not_found().into_response() })
         .method_not_allowed_fallback(|| async { ApiError::method_not_allowed().into_response() })
+        .layer(Extension(connections))
+        .layer(Extension(Arc::clone(&gate)))
+        .layer(middleware::from_fn_with_state(Arc::clone(&gate), limits::bound_caller))
         .layer(middleware::from_fn_with_state(registry, auth::require_caller))
+        .layer(middleware::from_fn_with_state(gate, limits::admit))
         .layer(CatchPanicLayer::custom(problem::from_panic))
-        .layer(middleware::from_fn(request_log::name_and_log));
+        .layer(middleware::from_fn_with_state(proxies, request_log::name_and_log));
     (router, document)
 }
 
