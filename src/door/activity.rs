@@ -144,6 +144,8 @@ pub(super) struct Answer {
 
 impl Answer {
     pub(super) fn new(body: Body, asking: Asking) -> Self {
+        // Also one of which nothing was asked for yet: its head may have to wait for the answers before it.
+        asking.activity.state().offered.insert(asking.number, Instant::now());
         Self { body, asking }
     }
 }

@@ -27,8 +27,8 @@ use axum::{Extension, Router, middleware};
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::OpenApi as _;
-use utoipa::openapi::OpenApi;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, Response};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
@@ -88,6 +88,7 @@ pub fn api(registry: Registry, entrance: Entrance) -> (Router, OpenApi) {
     let proxies = Arc::new(Proxies { trusted: door.trusted_proxies, header: door.forwarded_header });
     let (router, mut document) = routes_and_document(registry.clone());
     describe_security(&mut document);
+    describe_limits(&mut document);
     let router = router
         .merge(SwaggerUi::new("/docs").url("/openapi.json", document.clone()))
         .fallback(|| async { ApiError::route_not_found().into_response() })
@@ -106,6 +107,7 @@ pub fn api(registry: Registry, entrance: Entrance) -> (Router, OpenApi) {
 pub fn openapi() -> OpenApi {
     let mut document = route_list().into_openapi();
     describe_security(&mut document);
+    describe_limits(&mut document);
     document
 }
 
@@ -173,4 +175,31 @@ fn describe_security(document: &mut OpenApi) {
     let components = document.components.get_or_insert_default();
     components.add_security_scheme("bearer", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
     components.add_security_scheme("basic", SecurityScheme::Http(Http::new(HttpAuthScheme::Basic)));
+}
+
+/// What every operation may answer when there is too much at once; probes of load balancers are told in their own words.
+fn describe_limits(document: &mut OpenApi) {
+    let codes = [
+        ("429", "`too_many_requests`, `too_many_failures`, `quota_exceeded`: wait as long as `Retry-After` says"),
+        ("503", "`overloaded`, `shutting_down`: wait as long as `Retry-After` says"),
+    ];
+    let items = document.paths.paths.iter_mut().filter(|(path, _)| !["/healthz", "/readyz"].contains(&path.as_str()));
+    for (_, item) in items {
+        let operations =
+            [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.head, &mut item.patch];
+        for operation in operations.into_iter().flatten() {
+            for (status, told) in codes {
+                let known = operation.responses.responses.entry(status.to_owned()).or_insert_with(|| {
+                    let problem = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+                    let mut response = Response::new("");
+                    response.content.insert("application/json".to_owned(), RefOr::T(problem));
+                    RefOr::T(response)
+                });
+                if let RefOr::T(response) = known {
+                    let separator = if response.description.is_empty() { "" } else { "; " };
+                    response.description = format!("{}{separator}{told}", response.description);
+                }
+            }
+        }
+    }
 }
