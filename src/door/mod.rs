@@ -82,7 +82,6 @@ pub struct Door {
 }
 
 /// What every connection needs.
-#[derive(Debug)]
 struct Shared {
     router: Router,
     limits: Connections,

@@ -78,7 +78,7 @@ impl fmt::Debug for Read {
 pub struct Tls {
     files: TlsFiles,
     provider: Arc<CryptoProvider>,
-    acceptor: TlsAcceptor,
+    config: Arc<rustls::ServerConfig>,
     current: watch::Sender<Arc<CertifiedKey>>,
     used: Read,
 }
@@ -109,11 +109,11 @@ impl Tls {
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(Current(seen)));
         config.alpn_protocols = vec![HTTP2.to_vec(), HTTP1.to_vec()];
-        Ok(Self { files, provider, acceptor: TlsAcceptor::from(Arc::new(config)), current, used })
+        Ok(Self { files, provider, config: Arc::new(config), current, used })
     }
 
     pub(super) fn acceptor(&self) -> TlsAcceptor {
-        self.acceptor.clone()
+        TlsAcceptor::from(Arc::clone(&self.config))
     }
 
     /// Exchanges the certificate whenever the files have a new one, for ever.
