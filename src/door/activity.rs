@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use axum::body::{Body, Bytes, HttpBody};
 use hyper::body::{Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 
 use crate::config::Connections;
 
@@ -50,6 +51,8 @@ struct State {
     offered: HashMap<u64, Instant>,
     next: u64,
     told: Option<Instant>,
+    /// What the client has not taken is thrown away.
+    reset: bool,
 }
 
 impl Activity {
@@ -62,6 +65,7 @@ impl Activity {
             offered: HashMap::new(),
             next: 0,
             told: None,
+            reset: false,
         };
         Self { limits, http2, state: Mutex::new(state) }
     }
@@ -75,6 +79,12 @@ impl Activity {
         self.state().told.get_or_insert_with(Instant::now);
     }
 
+    /// What the client has not taken is thrown away when the connection is closed: else the system would go on offering
+    /// it for minutes to a client that takes nothing.
+    pub(super) fn reset(&self) {
+        self.state().reset = true;
+    }
+
     /// Why the connection is to be closed, if it is.
     pub(super) fn overdue(&self) -> Option<Overdue> {
         let state = self.state();
@@ -86,7 +96,13 @@ impl Activity {
             return None;
         }
         if let Some(told) = state.told {
-            return late(told.max(state.since), FAREWELL).then_some(Overdue::Ended);
+            // What still goes on after the last request is the end of its answer, in buffers on its way to the client.
+            let (bound, why) = if state.served && state.head.is_none() {
+                (self.limits.answer_idle, Overdue::Answer)
+            } else {
+                (FAREWELL, Overdue::Ended)
+            };
+            return late(told.max(state.since), bound).then_some(why);
         }
         let head = state.head.or((!state.served).then_some(state.since));
         if head.is_some_and(|since| late(since, self.limits.header_timeout)) {
@@ -179,20 +195,33 @@ impl HttpBody for Answer {
     }
 }
 
+/// What goes over a TCP connection.
+pub(super) trait OverTcp {
+    fn tcp(&self) -> &TcpStream;
+}
+
 /// A connection that tells the clock when bytes come.
 #[derive(Debug)]
-pub(super) struct Noticed<IO> {
+pub(super) struct Noticed<IO: OverTcp> {
     io: IO,
     activity: Arc<Activity>,
 }
 
-impl<IO> Noticed<IO> {
+impl<IO: OverTcp> Noticed<IO> {
     pub(super) fn new(io: IO, activity: Arc<Activity>) -> Self {
         Self { io, activity }
     }
 }
 
-impl<IO: AsyncRead + Unpin> AsyncRead for Noticed<IO> {
+impl<IO: OverTcp> Drop for Noticed<IO> {
+    fn drop(&mut self) {
+        if self.activity.state().reset {
+            let _set = socket2::SockRef::from(self.io.tcp()).set_linger(Some(Duration::ZERO));
+        }
+    }
+}
+
+impl<IO: OverTcp + AsyncRead + Unpin> AsyncRead for Noticed<IO> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -207,7 +236,7 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Noticed<IO> {
     }
 }
 
-impl<IO: AsyncWrite + Unpin> AsyncWrite for Noticed<IO> {
+impl<IO: OverTcp + AsyncWrite + Unpin> AsyncWrite for Noticed<IO> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
         Pin::new(&mut self.io).poll_write(context, bytes)
     }

@@ -6,6 +6,9 @@ use std::task::{Context, Poll};
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::activity::OverTcp;
 
 /// What an HTTP/2 client says first.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -31,6 +34,12 @@ pub(super) async fn read<IO: AsyncRead + Unpin>(mut io: IO) -> io::Result<(Rewou
 pub(super) struct Rewound<IO> {
     first: Bytes,
     io: IO,
+}
+
+impl OverTcp for Rewound<TcpStream> {
+    fn tcp(&self) -> &TcpStream {
+        &self.io
+    }
 }
 
 impl<IO: AsyncRead + Unpin> AsyncRead for Rewound<IO> {

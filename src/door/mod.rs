@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
-use self::activity::{Activity, Answer, Overdue};
+use self::activity::{Activity, Answer, OverTcp, Overdue};
 pub use self::connections::{Closed, Counts, Full};
 use self::connections::{Place, Places};
 use self::first_bytes::Rewound;
@@ -166,7 +166,7 @@ enum Opened {
 
 /// Requests and answers over a connection whose protocol is known.
 async fn converse(
-    io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    io: impl OverTcp + AsyncRead + AsyncWrite + Unpin + Send + 'static,
     http2: bool,
     peer: SocketAddr,
     shared: &Shared,
@@ -241,7 +241,10 @@ where
                 }
                 Some(Overdue::Idle | Overdue::Ended) => return,
                 Some(Overdue::Head) => return shared.counts.closed(Closed::Head),
-                Some(Overdue::Answer) => return shared.counts.closed(Closed::Answer),
+                Some(Overdue::Answer) => {
+                    activity.reset();
+                    return shared.counts.closed(Closed::Answer);
+                }
             },
         }
     }

@@ -16,9 +16,12 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use time::OffsetDateTime;
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
+use super::activity::OverTcp;
 use super::certificate;
 use super::connections::Counts;
 use crate::config::TlsFiles;
@@ -165,6 +168,12 @@ impl Tls {
 
     fn expires(&self) -> Option<OffsetDateTime> {
         self.current.borrow().cert.first().and_then(|certificate| certificate::expiry(certificate))
+    }
+}
+
+impl OverTcp for Box<TlsStream<TcpStream>> {
+    fn tcp(&self) -> &TcpStream {
+        self.get_ref().0
     }
 }
 

@@ -122,7 +122,7 @@ impl HttpBody for PacedBody {
                 let came = self.came(frame.data_ref().map_or(0, Bytes::len));
                 Poll::Ready(Some(came.map(|()| frame).map_err(axum::Error::new)))
             }
-            ended => ended,
+            ended @ Poll::Ready(_) => ended,
         }
     }
 
@@ -176,7 +176,7 @@ mod tests {
     async fn bytes_take_the_quota_and_break_off_when_it_is_used_up() {
         let quotas = Arc::new(Quotas::new(25));
         let meter = Meter { quotas: Arc::clone(&quotas), principal: "a".to_owned() };
-        let pace = Pace { idle: Duration::from_secs(60), min_rate: 0 };
+        let pace = Pace { idle: Duration::from_mins(1), min_rate: 0 };
         let body = Body::new(PacedBody::new(drops(1, 10, 3), pace, Some(meter)));
         assert!(matches!(end(body.into_data_stream()).await, Some(InputError::Quota(_))));
         assert!(quotas.take("a", 5, OffsetDateTime::now_utc()).is_ok());

@@ -103,7 +103,10 @@ async fn reader_that_never_reads(service: &Service) {
     let request = head(service, "GET /v1/models/big/m/versions/1/files/m.bin?via=proxy") + "\r\n";
     connection.write_all(request.as_bytes()).await.unwrap();
     closed_unread(service, "reading").await;
-    drop(connection);
+    // Not only is the service done with it: the system offers the rest no longer.
+    let mut rest = Vec::new();
+    let unread = tokio::io::AsyncReadExt::read_to_end(&mut connection, &mut rest);
+    assert!(tokio::time::timeout(PATIENCE, unread).await.unwrap().is_err(), "the answer was sent to its end");
 }
 
 /// Asks again and again, and takes no answer.
