@@ -187,7 +187,7 @@ async fn slow_and_steady_reader_gets_every_byte() {
     // Some 1.5 MiB a second, and pauses that are shorter than the bound.
     while let Some(piece) = answer.chunk().await.unwrap() {
         read.extend_from_slice(&piece);
-        let due = Duration::from_secs_f64(read.len() as f64 / 1.5e6);
+        let due = Duration::from_micros(read.len() as u64 * 2 / 3);
         tokio::time::sleep(due.saturating_sub(began.elapsed()).min(Duration::from_millis(1_500))).await;
     }
     assert!(read == whole);
