@@ -26,6 +26,7 @@ pub use tools::ToolError;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -37,16 +38,17 @@ use self::data_dir::DataDir;
 use self::look::Looker;
 use self::watch::Watch;
 use crate::access::oidc::Windows;
-use crate::access::{BootstrapError, Door, PoliciesError, admin_token};
+use crate::access::{Authenticator, BootstrapError, PoliciesError, admin_token};
 use crate::catalog::{self, Catalog};
-use crate::config::Config;
+use crate::config::{self, Config, Limits};
+use crate::door::{Counts, Door, Tls, TlsError};
 use crate::http;
 use crate::provision::{ClaimId, Mode, Status};
 use crate::registry::{self, Registry};
 use crate::store::MemoryBudget;
 
-/// How long requests may go on after the service was told to end.
-const GRACE: Duration = Duration::from_secs(30);
+/// How long uploads may take to end, or to remove what they left, after the last connection is closed.
+const DRAIN: Duration = Duration::from_secs(30);
 
 /// Why the service did not start; the message tells the operator what to do.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +80,9 @@ pub enum StartError {
     /// What a crash left could not be ended.
     #[error("could not end what the last run left")]
     Recover(#[source] registry::Error),
+    /// The API's own TLS.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The address.
     #[error("cannot listen on {address}; another program may use it, --listen takes another address")]
     Listen {
@@ -87,7 +92,7 @@ pub enum StartError {
         #[source]
         source: std::io::Error,
     },
-    /// The server ended by itself.
+    /// The address that was taken is not known.
     #[error("the HTTP server failed")]
     Serve(#[source] std::io::Error),
 }
@@ -106,6 +111,9 @@ pub struct Service {
     /// The admin token's file, when this start made it.
     pub new_admin_token: Option<PathBuf>,
     listener: TcpListener,
+    tls: Option<Tls>,
+    door: config::Door,
+    limits: Limits,
     registry: Registry,
     catalog: Catalog,
     back_end: BackEnd,
@@ -129,6 +137,10 @@ impl Service {
             .map_err(|source| StartError::Listen { address: config.listen, source })?;
         let address = listener.local_addr().map_err(StartError::Serve)?;
         let issuers = issuers(&config.oidc, Windows::default())?;
+        let tls = match config.door.tls.clone() {
+            Some(files) => Some(Tls::open(files).await?),
+            None => None,
+        };
         let back_end = BackEnd::start(config, &data_dir).await?;
         let catalog = Catalog::open(&config.catalog_url()).await?;
         if catalog.is_half_rebuilt().await? {
@@ -143,7 +155,7 @@ impl Service {
         let made_token = admin_token(&catalog, data_dir.path()).await?;
         let sweeps = registry::Sweeps::default();
         let registry = Registry::new(registry::Parts {
-            door: Door::new(catalog.clone(), policies, issuers),
+            authenticator: Authenticator::new(catalog.clone(), policies, issuers),
             catalog: catalog.clone(),
             store: secured.store.clone(),
             vault,
@@ -188,6 +200,9 @@ impl Service {
             remarks: secured.remarks,
             new_admin_token: made_token.then(|| data_dir.admin_token()),
             listener,
+            tls,
+            door: config.door.clone(),
+            limits: config.limits,
             registry,
             catalog,
             back_end,
@@ -197,36 +212,41 @@ impl Service {
         })
     }
 
-    /// Answers until `end` is ready, then finishes what was begun within a grace period.
-    ///
-    /// # Errors
-    /// [`StartError::Serve`] when the listener failed.
-    pub async fn run(self, end: impl Future<Output = ()> + Send + 'static) -> Result<(), StartError> {
-        let (router, _) = http::api(self.registry.clone());
-        let router = router.into_make_service_with_connect_info::<SocketAddr>();
+    /// Answers until `end` is ready, then finishes what was begun within the grace period.
+    pub async fn run(self, end: impl Future<Output = ()> + Send + 'static) {
+        let counts = Arc::new(Counts::default());
         let ending = CancellationToken::new();
+        let entrance = http::Entrance {
+            door: self.door.clone(),
+            body_idle: self.limits.body_idle,
+            min_upload_rate: self.limits.min_upload_rate,
+            connections: Arc::clone(&counts),
+            ending: ending.clone(),
+        };
+        let (router, _) = http::api(self.registry.clone(), entrance);
         let told = ending.clone();
-        let serve = axum::serve(self.listener, router).with_graceful_shutdown(async move {
+        tokio::spawn(async move {
             end.await;
             told.cancel();
         });
-        let late = async {
-            ending.cancelled().await;
-            tokio::time::sleep(GRACE).await;
+        let door = Door {
+            listener: self.listener,
+            router,
+            limits: self.door.connections,
+            tls: self.tls,
+            exempt: self.door.trusted_proxies,
+            counts,
+            ending,
         };
-        let outcome = tokio::select! {
-            outcome = serve => outcome.map_err(StartError::Serve),
-            () = late => Ok(()),
-        };
+        door.serve().await;
         self.stop.cancel();
-        if tokio::time::timeout(GRACE, self.registry.drain()).await.is_err() {
+        if tokio::time::timeout(DRAIN, self.registry.drain()).await.is_err() {
             tracing::warn!("uploads did not end in time; the next start removes what they left");
         }
         maintenance::end_journal(&self.registry, self.journal).await;
         self.catalog.close().await;
         self.back_end.stop().await;
         drop(self.data_dir);
-        outcome
     }
 }
 

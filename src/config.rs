@@ -13,9 +13,11 @@ use crate::access::oidc::IssuerSettings;
 use crate::provision::{KeyArn, Mode, ObjectLock, Options, Profile, Retention};
 
 mod bucket_options;
+mod door;
 mod oidc;
 mod reader;
 
+pub use self::door::{Connections, Door, ForwardedHeader, Requests, TlsFiles};
 use self::reader::{Reader, Value};
 
 const PREFIX: &str = "STRONGROOM_";
@@ -27,10 +29,10 @@ const CLIENT_VARIABLES: [&str; 2] = ["url", "token"];
 /// Everything the service may be told. Built once, then immutable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// `listen`, default `127.0.0.1:8080`. Another address than loopback needs `behind_tls_proxy`.
+    /// `listen`, default `127.0.0.1:8080`. Another address than loopback needs TLS or `behind_tls_proxy`.
     pub listen: SocketAddr,
-    /// `behind_tls_proxy`, default false: a proxy ends TLS in front of the API.
-    pub behind_tls_proxy: bool,
+    /// How connections and requests are let in, and how many.
+    pub door: Door,
     /// `data_dir`, default `./strongroom-data`.
     pub data_dir: PathBuf,
     /// `database_url`, default `sqlite:` and `catalog.sqlite` in the data directory.
@@ -240,13 +242,21 @@ impl Config {
 
     /// What is allowed, and may be regretted.
     pub fn warnings(&self) -> Vec<String> {
-        match self.secured.options.object_lock {
-            Some(ObjectLock { mode: Retention::Compliance, days }) => vec![format!(
+        let mut warnings = Vec::new();
+        if let Some(ObjectLock { mode: Retention::Compliance, days }) = self.secured.options.object_lock {
+            warnings.push(format!(
                 "object_lock_mode = compliance: nobody, the account's root included, can delete a version, or what the \
                  canary writes at each start and each `bucket check`, before {days} days have passed"
-            )],
-            _ => Vec::new(),
+            ));
         }
+        if self.door.behind_tls_proxy && self.door.trusted_proxies.is_empty() {
+            warnings.push(
+                "behind_tls_proxy without trusted_proxies: all clients count as the one address of the proxy, in the log \
+                 and for max_connections_per_address and auth_failures_per_minute"
+                    .to_owned(),
+            );
+        }
+        warnings
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! In reading order: [`domain`] (values and rules), [`registry`] (what the service does), [`store`] (bytes in S3),
 //! [`catalog`] (rows in SQL), [`access`] (who calls), [`provision`] (the secure bucket), [`http`] (the API),
-//! [`config`] and [`app`] (how it all starts), [`cli`] (the commands). `docs/ARCHITECTURE.md` is the map.
+//! [`door`] (connections), [`config`] and [`app`] (how it all starts), [`cli`] (the commands). `docs/ARCHITECTURE.md` is the map.
 
 pub mod access;
 pub mod app;
@@ -10,6 +10,7 @@ pub mod catalog;
 pub mod cli;
 pub mod config;
 pub mod domain;
+pub mod door;
 pub mod failpoint;
 pub mod http;
 pub mod provision;

@@ -83,7 +83,7 @@ pub enum AuthenticationError {
 
 /// Knows callers by what they present; cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Door {
+pub struct Authenticator {
     catalog: Catalog,
     policies: Policies,
     issuers: Issuers,
@@ -91,7 +91,7 @@ pub struct Door {
     uses: Arc<Mutex<HashMap<String, Instant>>>,
 }
 
-impl Door {
+impl Authenticator {
     /// One that decides by these policies, and believes these identity providers.
     pub fn new(catalog: Catalog, policies: Policies, issuers: Issuers) -> Self {
         Self { catalog, policies, issuers, uses: Arc::default() }

@@ -61,7 +61,7 @@ async fn serve(config: &Config) -> Outcome {
             }
             tracing::info!("ending: requests that have begun are finished");
         })
-        .await?;
+        .await;
     Ok(())
 }
 
@@ -77,7 +77,8 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 
 /// What the operator sees: what was made, where things are, and what to type next.
 fn greeting(config: &Config, service: &Service) -> String {
-    let url = format!("http://{}", reachable(service.address));
+    let scheme = if config.door.tls.is_some() { "https" } else { "http" };
+    let url = format!("{scheme}://{}", reachable(service.address));
     let token = config.data_dir.join("admin-token").display().to_string();
     let mut lines: Vec<String> = service.changes.iter().map(|change| format!("secured: {change}")).collect();
     lines.extend(service.remarks.iter().map(|remark| format!("note: {remark}")));

@@ -104,13 +104,7 @@ impl Reader {
     pub(super) fn finish(mut self) -> Result<Config, InvalidConfig> {
         let data_dir = PathBuf::from(self.text("data_dir").unwrap_or_else(|| "./strongroom-data".to_owned()));
         let listen = self.address("listen", "127.0.0.1:8080");
-        let behind_tls_proxy = self.flag("behind_tls_proxy");
-        if !listen.ip().is_loopback() && !behind_tls_proxy {
-            self.problem(format!(
-                "listening on {listen} would send tokens over the network in the clear: listen on 127.0.0.1, or say \
-                 --behind-tls-proxy when a proxy ends TLS in front"
-            ));
-        }
+        let door = self.door(listen);
         let is_s3 = self
             .parsed("storage", "embedded or s3", |text| match text {
                 "embedded" => Some(false),
@@ -164,7 +158,7 @@ impl Reader {
         }
         Ok(Config {
             listen,
-            behind_tls_proxy,
+            door,
             data_dir,
             database_url,
             storage,

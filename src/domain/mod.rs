@@ -14,6 +14,7 @@ mod ledger;
 mod manifest;
 mod metadata;
 mod name;
+mod network;
 mod parts;
 mod path;
 mod reference;
@@ -35,6 +36,7 @@ pub use ledger::PartLedger;
 pub use manifest::{FileEntry, Manifest, ManifestObject, version_digest};
 pub use metadata::{InvalidMetadata, Metadata};
 pub use name::{InvalidName, ModelName, ModelRef, Namespace};
+pub use network::{InvalidNetwork, Network, counted_as};
 pub use parts::{
     InvalidPartSize, LARGEST_PART_BYTES, MAX_OBJECT_BYTES, MAX_PARTS, MIN_PART_BYTES, OBJECT_TOO_LARGE, PartPlan,
     SMALLEST_PART_BYTES, growing_part_bytes, max_streamed_bytes, part_bytes_for,

@@ -1,8 +1,6 @@
 //! The door: who presents no valid token gets no further, whatever the route.
 
-use std::net::SocketAddr;
-
-use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
+use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
@@ -10,6 +8,7 @@ use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::client_address::ClientAddress;
 use super::problem::ApiError;
 use super::request_log::RequestId;
 use crate::access::{Caller, Origin};
@@ -40,9 +39,9 @@ pub(super) async fn require_caller(State(registry): State<Registry>, mut request
 
 /// Where the request came from.
 fn origin(request: &Request) -> Origin {
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_canonical());
+    let address = request.extensions().get::<ClientAddress>().map(|client| client.0);
     let request_id = request.extensions().get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
-    Origin { address: peer, request_id }
+    Origin { address, request_id }
 }
 
 /// The token of a Bearer header, or the password of a Basic one.

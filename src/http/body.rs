@@ -11,6 +11,7 @@ use futures::{Stream, StreamExt as _, stream};
 use multer::{Field, Multipart};
 
 use super::digest;
+use super::request_body::BodyRefused;
 use crate::domain::{FilePath, Metadata, Sha256Digest};
 use crate::registry::{Incoming, IncomingStream, InputError};
 
@@ -26,7 +27,7 @@ pub(super) fn raw(body: Body, path: FilePath, sha256: Option<Sha256Digest>) -> I
     let file = stream::once(async move { Ok(Incoming::File { path, sha256, size }) });
     let chunks = body.into_data_stream().map(|chunk| match chunk {
         Ok(bytes) => Ok(Incoming::Chunk(bytes)),
-        Err(_) => Err(InputError::Incomplete),
+        Err(error) => Err(BodyRefused::among(&error).unwrap_or(InputError::Incomplete)),
     });
     file.chain(chunks).boxed()
 }
@@ -100,7 +101,7 @@ fn input_error(error: &multer::Error) -> InputError {
             multer::Error::StreamReadFailed(source) if source.is::<TooMuchUnparsed>() => {
                 malformed("the form has too much between its fields: the boundary of the header is not in the body")
             }
-            _ => InputError::Incomplete,
+            error => BodyRefused::among(error).unwrap_or(InputError::Incomplete),
         },
         other => malformed(&format!("the body is not the form that its Content-Type announces: {other}")),
     }

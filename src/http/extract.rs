@@ -13,8 +13,9 @@ use serde::de::DeserializeOwned;
 use utoipa::IntoParams;
 
 use super::problem::ApiError;
+use super::request_body::BodyRefused;
 use crate::domain::{Alias, DraftId, FilePath, ModelRef, Namespace, UploadId, VersionNumber, VersionRef, check_json};
-use crate::registry::{IdempotencyKey, Seat};
+use crate::registry::{self, IdempotencyKey, Seat};
 
 /// `{ns}` and `{name}` of a path.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -303,6 +304,9 @@ impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for Json<T> {
             return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail));
         }
         let bytes = Bytes::from_request(request, state).await.map_err(|rejection: BytesRejection| {
+            if let Some(refused) = BodyRefused::among(&rejection) {
+                return ApiError::from(registry::Error::from(refused));
+            }
             let code = match rejection.status() {
                 StatusCode::PAYLOAD_TOO_LARGE => "body_too_large",
                 _ => "malformed_body",

@@ -1,11 +1,13 @@
 //! Numbers for Prometheus, made from the posture and the catalog at each scrape: they cannot differ from them.
 
+mod door;
 mod sweep;
-
 mod verification;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
@@ -17,7 +19,9 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry as Metrics;
 
 use super::auth::Authenticated;
+use super::limits::Gate;
 use super::problem::{ApiError, Problem};
+use crate::door::Counts;
 use crate::registry::{Effect, Gauges, JournalLag, Registry, Status, SweepGauges, VerificationGauges};
 
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -48,13 +52,15 @@ struct DriftLabels {
 pub(super) async fn metrics(
     State(registry): State<Registry>,
     Authenticated(caller): Authenticated,
+    Extension(gate): Extension<Arc<Gate>>,
+    Extension(connections): Extension<Arc<Counts>>,
 ) -> Result<impl IntoResponse, ApiError> {
     let gauges = registry.gauges(&caller)?;
     // What the catalog does not tell is left out: nothing would look like none.
     let lag = registry.journal_lag(&caller).await.ok();
     let verification = registry.verification_gauges(&caller).await.ok();
     let sweeps = registry.sweep_gauges(&caller)?;
-    let text = exposition(&gauges, lag, &sweeps, verification.as_ref());
+    let text = exposition(&gauges, lag, &sweeps, verification.as_ref(), (&connections, &gate));
     Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], text))
 }
 
@@ -63,6 +69,7 @@ fn exposition(
     journal: Option<JournalLag>,
     sweeps: &SweepGauges,
     verified: Option<&VerificationGauges>,
+    (connections, gate): (&Counts, &Gate),
 ) -> String {
     let (held, unverified) = (Family::<ClaimLabels, Gauge>::default(), Family::<ClaimLabels, Gauge>::default());
     for (claim, status) in &gauges.claims {
@@ -102,6 +109,7 @@ fn exposition(
     }
     metrics.register("build", "The running release", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
     sweep::register(&mut metrics, sweeps);
+    door::register(&mut metrics, connections, gate);
     if let Some(verified) = verified {
         verification::register(&mut metrics, verified);
     }
@@ -133,7 +141,11 @@ mod tests {
         };
         let lag = JournalLag { entries: 3, age: Duration::from_millis(1_500) };
         let verified = VerificationGauges { waiting: 7, verified: 9, ..VerificationGauges::default() };
-        let text = exposition(&gauges, Some(lag), &SweepGauges::default(), Some(&verified));
+        let door = crate::config::from_sources(None, std::iter::empty(), &[]).unwrap().door;
+        let pace = crate::http::request_body::Pace { idle: Duration::from_secs(1), min_rate: 0 };
+        let gate = Gate::new(&door.requests, pace, tokio_util::sync::CancellationToken::new());
+        let counts = Counts::default();
+        let text = exposition(&gauges, Some(lag), &SweepGauges::default(), Some(&verified), (&counts, &gate));
         for line in [
             r#"strongroom_posture_claim{claim="versioned",effect="blocking"} 0"#,
             r#"strongroom_posture_claim{claim="tagged",effect="degrading"} 1"#,
@@ -149,6 +161,11 @@ mod tests {
             "strongroom_verification_waiting 7",
             "strongroom_verification_missing 0",
             "strongroom_verification_verified_total 9",
+            "strongroom_connections 0",
+            r#"strongroom_connections_refused_total{reason="address"} 0"#,
+            r#"strongroom_connections_closed_total{reason="head"} 0"#,
+            "strongroom_requests_in_flight 0",
+            r#"strongroom_requests_refused_total{reason="overload"} 0"#,
             concat!(r#"strongroom_build_info{version=""#, env!("CARGO_PKG_VERSION"), r#""} 1"#),
         ] {
             assert!(text.lines().any(|found| found == line), "{line} in\n{text}");

@@ -3,33 +3,43 @@
 //! Routes and the OpenAPI document come from one list. Every route needs a caller but those in `auth::OPEN`, every
 //! error is a problem document, and every answer names its request.
 
+mod allowance;
 mod auth;
 mod body;
+mod client_address;
 mod digest;
 mod extract;
 mod health;
+mod limits;
 mod metrics;
 mod page;
 mod problem;
 mod range;
+mod request_body;
 mod request_log;
 mod v1;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::response::IntoResponse as _;
-use axum::{Router, middleware};
+use axum::{Extension, Router, middleware};
+use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::OpenApi as _;
-use utoipa::openapi::response::Response;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
-use utoipa::openapi::{OpenApi, RefOr};
+use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, Response};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
+use self::client_address::Proxies;
+use self::limits::Gate;
+use self::problem::ApiError;
+use self::request_body::Pace;
+use crate::config::Door;
+use crate::door::Counts;
 use crate::registry::Registry;
-use problem::ApiError;
 
 /// How long a client is asked to wait before it tries again.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -57,17 +67,41 @@ const FORBIDDEN: &str = "`forbidden`: the caller may see it, and not do this; wh
 )]
 struct Document;
 
+/// What the API is told of the way in.
+#[derive(Debug)]
+pub struct Entrance {
+    /// Bounds of requests, and which proxies are believed.
+    pub door: Door,
+    /// How long a request body may be silent.
+    pub body_idle: Duration,
+    /// Bytes a second that a request body must bring.
+    pub min_upload_rate: u64,
+    /// What the door counts.
+    pub connections: Arc<Counts>,
+    /// Cancelled when no more requests are to be taken.
+    pub ending: CancellationToken,
+}
+
 /// The whole API: its router, and the document that describes it.
-pub fn api(registry: Registry) -> (Router, OpenApi) {
+pub fn api(registry: Registry, entrance: Entrance) -> (Router, OpenApi) {
+    let Entrance { door, body_idle, min_upload_rate, connections, ending } = entrance;
+    let gate = Gate::new(&door.requests, Pace { idle: body_idle, min_rate: min_upload_rate }, ending);
+    let gate = Arc::new(gate);
+    let proxies = Arc::new(Proxies { trusted: door.trusted_proxies, header: door.forwarded_header });
     let (router, mut document) = routes_and_document(registry.clone());
     describe_security(&mut document);
+    describe_limits(&mut document);
     let router = router
         .merge(SwaggerUi::new("/docs").url("/openapi.json", document.clone()))
         .fallback(|| async { ApiError::route_not_found().into_response() })
         .method_not_allowed_fallback(|| async { ApiError::method_not_allowed().into_response() })
+        .layer(Extension(connections))
+        .layer(Extension(Arc::clone(&gate)))
+        .layer(middleware::from_fn_with_state(Arc::clone(&gate), limits::bound_caller))
         .layer(middleware::from_fn_with_state(registry, auth::require_caller))
+        .layer(middleware::from_fn_with_state(gate, limits::admit))
         .layer(CatchPanicLayer::custom(problem::from_panic))
-        .layer(middleware::from_fn(request_log::name_and_log));
+        .layer(middleware::from_fn_with_state(proxies, request_log::name_and_log));
     (router, document)
 }
 
@@ -75,6 +109,7 @@ pub fn api(registry: Registry) -> (Router, OpenApi) {
 pub fn openapi() -> OpenApi {
     let mut document = route_list().into_openapi();
     describe_security(&mut document);
+    describe_limits(&mut document);
     document
 }
 
@@ -161,4 +196,31 @@ fn describe_security(document: &mut OpenApi) {
     let components = document.components.get_or_insert_default();
     components.add_security_scheme("bearer", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
     components.add_security_scheme("basic", SecurityScheme::Http(Http::new(HttpAuthScheme::Basic)));
+}
+
+/// What every operation may answer when there is too much at once; probes of load balancers are told in their own words.
+fn describe_limits(document: &mut OpenApi) {
+    let codes = [
+        ("429", "`too_many_requests`, `too_many_failures`, `quota_exceeded`: wait as long as `Retry-After` says"),
+        ("503", "`overloaded`, `shutting_down`: wait as long as `Retry-After` says"),
+    ];
+    let items = document.paths.paths.iter_mut().filter(|(path, _)| !["/healthz", "/readyz"].contains(&path.as_str()));
+    for (_, item) in items {
+        let operations =
+            [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.head, &mut item.patch];
+        for operation in operations.into_iter().flatten() {
+            for (status, told) in codes {
+                let known = operation.responses.responses.entry(status.to_owned()).or_insert_with(|| {
+                    let problem = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+                    let mut response = Response::new("");
+                    response.content.insert("application/json".to_owned(), RefOr::T(problem));
+                    RefOr::T(response)
+                });
+                if let RefOr::T(response) = known {
+                    let separator = if response.description.is_empty() { "" } else { "; " };
+                    response.description = format!("{}{separator}{told}", response.description);
+                }
+            }
+        }
+    }
 }

@@ -69,6 +69,7 @@ impl ApiError {
             StatusCode::NOT_FOUND => "route_not_found",
             StatusCode::METHOD_NOT_ALLOWED => "method_not_allowed",
             StatusCode::PAYLOAD_TOO_LARGE => "body_too_large",
+            StatusCode::TOO_MANY_REQUESTS => "too_many_requests",
             status if status.is_server_error() => "internal",
             _ => "invalid_request",
         };
@@ -80,8 +81,16 @@ impl ApiError {
         self
     }
 
-    fn retry_after(self, after: Duration) -> Self {
-        self.with_header(header::RETRY_AFTER, HeaderValue::from(after.as_secs()))
+    /// The caller has sent what it may send in a day.
+    pub(super) fn quota_exceeded(wait: Duration) -> Self {
+        let detail = InputError::Quota(wait).to_string();
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "quota_exceeded", detail).retry_after(wait)
+    }
+
+    /// With the wait in whole seconds: at least one, and never too few.
+    pub(super) fn retry_after(self, after: Duration) -> Self {
+        let whole = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+        self.with_header(header::RETRY_AFTER, HeaderValue::from(whole.max(1)))
     }
 
     fn caused_by(mut self, cause: impl StdError + Send + Sync + 'static) -> Self {
@@ -184,6 +193,7 @@ impl From<Error> for ApiError {
             Error::Input(InputError::Idle(_) | InputError::Slow(_)) => {
                 Self::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", detail)
             }
+            Error::Input(InputError::Quota(wait)) => Self::quota_exceeded(wait),
             Error::Input(InputError::Path(_)) => Self::new(StatusCode::BAD_REQUEST, "invalid_file_path", detail),
             Error::Input(InputError::Malformed(_)) => Self::new(StatusCode::BAD_REQUEST, "malformed_body", detail),
             Error::WritesRefused(_) => {

@@ -1,14 +1,16 @@
 //! The outermost layer: names each request, logs it once, and gives every error its document.
 
 use std::error::Error as StdError;
+use std::sync::Arc;
 use std::time::Instant;
 
-use axum::extract::{MatchedPath, Request};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
 use ulid::Ulid;
 
+use super::client_address::Proxies;
 use super::problem::ApiError;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -20,12 +22,17 @@ const MAX_ID: usize = 64;
 #[derive(Debug, Clone)]
 pub(super) struct RequestId(pub(super) String);
 
-pub(super) async fn name_and_log(mut request: Request, next: Next) -> Response {
+pub(super) async fn name_and_log(State(proxies): State<Arc<Proxies>>, mut request: Request, next: Next) -> Response {
     let id = given_id(&request).unwrap_or_else(|| Ulid::generate().to_string());
     request.extensions_mut().insert(RequestId(id.clone()));
     let method = request.method().clone();
     // The route, not the path: a path may hold what somebody pasted into it, and makes a bad field to group by.
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let client = proxies.client(&request);
+    if let Some(client) = client {
+        request.extensions_mut().insert(client);
+    }
+    let client = client.map_or_else(|| "-".to_owned(), |client| client.0.to_string());
     let started = Instant::now();
     let response = next.run(request).await;
     let error = response.extensions().get::<ApiError>().cloned();
@@ -52,12 +59,12 @@ pub(super) async fn name_and_log(mut request: Request, next: Next) -> Response {
     match error.as_ref().and_then(|error| error.cause.as_deref()) {
         Some(cause) => {
             let cause = chain(cause);
-            tracing::error!(request.id = %id, %method, route, status, code, duration_ms, cause, "answered");
+            tracing::error!(request.id = %id, client, %method, route, status, code, duration_ms, cause, "answered");
         }
         None if response.status().is_server_error() => {
-            tracing::warn!(request.id = %id, %method, route, status, code, duration_ms, "answered");
+            tracing::warn!(request.id = %id, client, %method, route, status, code, duration_ms, "answered");
         }
-        None => tracing::info!(request.id = %id, %method, route, status, code, duration_ms, "answered"),
+        None => tracing::info!(request.id = %id, client, %method, route, status, code, duration_ms, "answered"),
     }
     response
 }

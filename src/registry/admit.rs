@@ -56,7 +56,7 @@ impl Registry {
 
     /// The labels of a model as policies see them: they are not looked up where no policy could ask for them.
     pub(super) async fn labels_for_policies(&self, model: &ModelRef) -> Result<Labels, Error> {
-        if self.inner.door.policies().custom() == 0 {
+        if self.inner.authenticator.policies().custom() == 0 {
             return Ok(Labels::default());
         }
         Ok(self.catalog().labels(model).await?)

@@ -274,6 +274,9 @@ pub enum InputError {
     /// The bytes came too slowly.
     #[error("the body came at less than {0} bytes a second")]
     Slow(u64),
+    /// The caller has sent what it may send for now.
+    #[error("the bytes that this caller may send in a day are used up")]
+    Quota(Duration),
     /// A file's path breaks a rule.
     #[error("{0}")]
     Path(String),

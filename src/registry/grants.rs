@@ -89,7 +89,7 @@ impl Registry {
     pub async fn explain(&self, caller: &Caller, question: Question) -> Result<Verdict, Error> {
         admit_system(caller, Action::Operate)?;
         let origin = crate::access::Origin { address: question.of.address, request_id: String::new() };
-        let other = self.inner.door.caller(question.of, origin, None).await?;
+        let other = self.inner.authenticator.caller(question.of, origin, None).await?;
         let (action, none) = (question.action, Labels::default());
         Ok(match &question.on {
             Place::System => other.verdict(action, Resource::System),

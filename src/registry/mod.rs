@@ -71,7 +71,7 @@ use std::sync::Arc;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::task::TaskTracker;
 
-use crate::access::{AuthenticationError, Caller, Door, Origin};
+use crate::access::{AuthenticationError, Authenticator, Caller, Origin};
 use crate::catalog::Catalog;
 use crate::config::Limits;
 use crate::domain::{DraftId, UploadId};
@@ -102,7 +102,7 @@ pub struct Registry {
 #[derive(Debug)]
 pub struct Parts {
     /// Who is calling.
-    pub door: Door,
+    pub authenticator: Authenticator,
     /// The rows.
     pub catalog: Catalog,
     /// The bytes.
@@ -139,7 +139,7 @@ impl Registry {
     /// # Errors
     /// Of the catalog.
     pub async fn authenticate(&self, presented: &str, origin: Origin) -> Result<Option<Caller>, Error> {
-        self.inner.door.authenticate(presented, origin).await.map_err(|error| match error {
+        self.inner.authenticator.authenticate(presented, origin).await.map_err(|error| match error {
             AuthenticationError::IssuerAway => Error::IssuerAway,
             AuthenticationError::Catalog(error) => error.into(),
         })

@@ -1,5 +1,13 @@
 //! Who gets in, and how every refusal looks.
 
+mod caps;
+mod ending;
+mod limits;
+mod proxies;
+mod raw;
+mod slow;
+mod tls;
+
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
@@ -23,7 +31,7 @@ fn routes(document: &Value) -> Vec<(Method, String)> {
 
 #[tokio::test]
 async fn every_route_of_the_document_refuses_a_caller_without_a_valid_token() {
-    let service = Service::start(BackEnd::Embedded).await;
+    let service = Service::start_with(BackEnd::Embedded, "auth_failures_per_minute = 0").await;
     let document: Value = service.anonymous(Method::GET, "/openapi.json").send().await.unwrap().json().await.unwrap();
     let open = ["/healthz", "/readyz"];
     let mut refused = 0;
