@@ -2,7 +2,8 @@
 //!
 //! In reading order: [`domain`] (values and rules), [`registry`] (what the service does), [`store`] (bytes in S3),
 //! [`catalog`] (rows in SQL), [`access`] (who calls), [`provision`] (the secure bucket), [`http`] (the API),
-//! [`door`] (connections), [`config`] and [`app`] (how it all starts), [`cli`] (the commands). `docs/ARCHITECTURE.md` is the map.
+//! [`door`] (connections), [`config`] and [`app`] (how it all starts), [`cli`] (the commands).
+//! `docs/ARCHITECTURE.md` is the map.
 
 pub mod access;
 pub mod app;
