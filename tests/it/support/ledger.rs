@@ -141,23 +141,10 @@ impl Ledger {
         self.change(attempt, Fate::Absent, |fate| matches!(fate, Fate::Unknown | Fate::Withheld));
     }
 
-    /// It is asked to delete or to restore it.
-    pub(crate) fn wavers(&self, attempt: &Attempt) {
-        let number = self.number(attempt).unwrap();
-        let before = |fate| matches!(fate, Fate::Present(_) | Fate::Trashed(_));
-        self.change(attempt, Fate::Wavering(number), before);
-    }
-
     /// It can be read, after it wavered.
     pub(crate) fn stays(&self, attempt: &Attempt) {
         let number = self.number(attempt).unwrap();
         self.change(attempt, Fate::Present(number), |fate| fate == Fate::Wavering(number));
-    }
-
-    /// It cannot be read any more, after it wavered.
-    pub(crate) fn went(&self, attempt: &Attempt) {
-        let number = self.number(attempt).unwrap();
-        self.change(attempt, Fate::Trashed(number), |fate| fate == Fate::Wavering(number));
     }
 
     fn change(&self, attempt: &Attempt, to: Fate, may: impl Fn(Fate) -> bool) {
@@ -184,11 +171,6 @@ impl Ledger {
     pub(crate) fn known(&self) -> Known {
         let entries = self.entries.lock().unwrap();
         Known(entries.iter().map(|(digest, entry)| (digest.clone(), (entry.fate, entry.changes))).collect())
-    }
-
-    /// Whether nothing was said of it since then.
-    pub(crate) fn is_as_then(&self, attempt: &Attempt, then: &Known) -> bool {
-        self.entries.lock().unwrap()[&attempt.digest].is_as_then(then)
     }
 
     /// Every version that must be there now.
@@ -296,6 +278,28 @@ impl Ledger {
         models.sort();
         models.dedup();
         models
+    }
+}
+
+/// What only clients of a service say that is killed under them.
+#[cfg(feature = "failpoints")]
+impl Ledger {
+    /// It is asked to delete or to restore it.
+    pub(crate) fn wavers(&self, attempt: &Attempt) {
+        let number = self.number(attempt).unwrap();
+        let before = |fate| matches!(fate, Fate::Present(_) | Fate::Trashed(_));
+        self.change(attempt, Fate::Wavering(number), before);
+    }
+
+    /// It cannot be read any more, after it wavered.
+    pub(crate) fn went(&self, attempt: &Attempt) {
+        let number = self.number(attempt).unwrap();
+        self.change(attempt, Fate::Trashed(number), |fate| fate == Fate::Wavering(number));
+    }
+
+    /// Whether nothing was said of it since then.
+    pub(crate) fn is_as_then(&self, attempt: &Attempt, then: &Known) -> bool {
+        self.entries.lock().unwrap()[&attempt.digest].is_as_then(then)
     }
 }
 
