@@ -157,6 +157,22 @@ async fn key_that_the_issuer_does_not_have_is_asked_for_once_until_it_has_it() {
 }
 
 #[tokio::test]
+async fn what_an_issuer_was_asked_before_a_token_came_says_nothing_of_its_key() {
+    let (key, late) = (Key::p256("k"), Key::p256("late"));
+    let provider = Provider::start(&[&key]).await;
+    provider.fail(Fault::Slow(Duration::from_secs(1)));
+    let issuers = provider.issuers(curious());
+    let (first, joins) = (key.token(&provider.claims()), late.token(&provider.claims()));
+    let (_, joined) = tokio::join!(accepted(&issuers, &first), async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        reason(&issuers, &joins).await
+    });
+    assert_eq!((joined, provider.sets()), (UNKNOWN, 1));
+    provider.publish(&[&key, &late]);
+    accepted(&issuers, &joins).await;
+}
+
+#[tokio::test]
 async fn an_issuer_that_is_away_is_asked_once_in_a_pause() {
     let key = Key::p256("k");
     let provider = Provider::start(&[&key]).await;

@@ -27,9 +27,9 @@ pub(crate) enum Fault {
     Slow(Duration),
     /// The key set has this status.
     Status(StatusCode),
-    /// A document that never ends to be read.
+    /// A document that is right, and far too large.
     HugeDocument,
-    /// A key set that never ends to be read.
+    /// A key set that is right, and far too large.
     HugeSet,
     /// The document is another issuer's.
     OtherIssuer,
@@ -231,7 +231,7 @@ async fn document(State(told): State<Arc<Told>>) -> Response {
     told.documents.fetch_add(1, Ordering::SeqCst);
     let url = &told.url;
     match told.fault().await {
-        Fault::HugeDocument => huge(),
+        Fault::HugeDocument => huge(&json!({"issuer": url, "jwks_uri": format!("{url}/keys")})),
         Fault::RedirectedDocument => Redirect::temporary("/elsewhere").into_response(),
         Fault::Html => ([(header::CONTENT_TYPE, "text/html")], "<html>down for maintenance</html>").into_response(),
         Fault::OtherIssuer => json_of(&json!({"issuer": format!("{url}/"), "jwks_uri": format!("{url}/keys")})),
@@ -246,7 +246,7 @@ async fn set(State(told): State<Arc<Told>>, headers: HeaderMap) -> Response {
     *told.presented.lock().unwrap() = presented;
     match told.fault().await {
         Fault::Status(status) => status.into_response(),
-        Fault::HugeSet => huge(),
+        Fault::HugeSet => huge(&json!({ "keys": *told.keys.lock().unwrap() })),
         Fault::RedirectedSet => Redirect::temporary("/elsewhere").into_response(),
         _ => told.set(),
     }
@@ -264,8 +264,7 @@ fn json_of(value: &Value) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], value.to_string()).into_response()
 }
 
-/// JSON that goes on for 64 MiB.
-fn huge() -> Response {
-    let spaces = futures::stream::iter((0..1024).map(|_| Ok::<_, std::io::Error>(vec![b' '; 64 << 10])));
-    axum::body::Body::from_stream(spaces).into_response()
+/// The right answer after 1 MiB of white space, which would be read if it were not for its size.
+fn huge(value: &Value) -> Response {
+    format!("{}{value}", " ".repeat(1 << 20)).into_response()
 }
