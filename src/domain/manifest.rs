@@ -122,7 +122,7 @@ mod tests {
         let json = serde_json::json!({
             "schema": 1, "draft": "01ARZ3NDEKTSV4RRFFQ69G5FAV", "namespace": "a", "model": "b", "number": 1,
             "digest": Sha256Digest::of(b"").to_string(), "created_at": "2026-01-01T00:00:00Z", "created_by": "x",
-            "metadata": {"x": 1.0, "large": 9_007_199_254_740_993_u64},
+            "metadata": {"large": 9_007_199_254_740_993_u64, "x": 1.0},
             "files": [{
                 "path": "m", "size": 1, "sha256": Sha256Digest::of(b"1").to_string(), "key": "k", "version_id": "v",
                 "kms_key_arn": "arn", "integrity": "verified",

@@ -46,7 +46,7 @@ impl Claim {
 
     /// The bytes to store; the same catalog always gives the same bytes.
     pub fn to_json(&self) -> Vec<u8> {
-        serde_json::json!({"format": self.format, "catalog_id": self.catalog_id}).to_string().into_bytes()
+        serde_json::json!({"catalog_id": self.catalog_id, "format": self.format}).to_string().into_bytes()
     }
 
     /// Reads a stored claim, of at most [`MAX_CLAIM_BYTES`].

@@ -146,7 +146,10 @@ pub(super) fn canonical(statement: &Value) -> Value {
         };
         out.insert(name.clone(), value);
     }
-    Value::Object(out)
+    let mut out = Value::Object(out);
+    // Texts of it are compared, too.
+    out.sort_all_objects();
+    out
 }
 
 fn principal(value: &Value) -> Value {

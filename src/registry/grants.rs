@@ -4,7 +4,7 @@ use super::admit::{admit_namespace, admit_system};
 use super::{Error, Registry};
 use crate::access::{Action, Caller, Known, Resource, Verdict};
 use crate::catalog::{GrantRow, Page};
-use crate::domain::{Alias, Grant, GrantOn, Grantee, Labels, ModelRef, Namespace};
+use crate::domain::{Alias, Grant, GrantOn, Grantee, ModelRef, Namespace};
 
 /// A question about somebody else's rights.
 #[derive(Debug, Clone)]
@@ -90,7 +90,7 @@ impl Registry {
         admit_system(caller, Action::Operate)?;
         let origin = crate::access::Origin { address: question.of.address, request_id: String::new() };
         let other = self.inner.authenticator.caller(question.of, origin, None).await?;
-        let (action, none) = (question.action, Labels::default());
+        let action = question.action;
         Ok(match &question.on {
             Place::System => other.verdict(action, Resource::System),
             Place::Namespace(namespace) => other.verdict(action, Resource::Namespace(namespace)),
@@ -99,7 +99,7 @@ impl Registry {
                 other.verdict(action, Resource::Model(model, &labels))
             }
             Place::Alias(model, alias) => {
-                let labels = self.labels_for_policies(model).await.unwrap_or(none);
+                let labels = self.labels_for_policies(model).await?;
                 let protection = self.catalog().protected_aliases(&model.namespace).await?;
                 let protected = protection.iter().any(|pattern| pattern.matches(alias));
                 other.verdict(action, Resource::Alias { model, labels: &labels, alias, protected })
