@@ -16,6 +16,7 @@ use std::error::Error as StdError;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -142,6 +143,19 @@ fn with_causes(error: &dyn StdError) -> String {
 
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}
+
+/// A number of days, hours, minutes or seconds, such as `90d`, `12h`, `30m` or `45s`.
+fn stretch(text: &str) -> Option<Duration> {
+    let seconds = match text.chars().last()? {
+        'd' => 86_400,
+        'h' => 3_600,
+        'm' => 60,
+        's' => 1,
+        _ => return None,
+    };
+    let count: u32 = text[..text.len() - 1].parse().ok()?;
+    Some(Duration::from_secs(u64::from(count) * seconds))
 }
 
 /// Prints to standard output.

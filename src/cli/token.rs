@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Subcommand;
 
-use super::{Settings, print, runtime};
+use super::{Settings, print, runtime, stretch};
 use crate::access;
 use crate::app::access::{self as app, TokenRow};
 use crate::domain::{Grant, Timestamp};
@@ -22,7 +22,7 @@ pub(super) enum Token {
         #[arg(long = "grant", value_name = "ROLE:ON", value_parser = grant)]
         grants: Vec<Grant>,
         /// How long it is valid (30m, 12h, 90d); until it is revoked unless it is said.
-        #[arg(long, value_name = "TIME", value_parser = stretch)]
+        #[arg(long, value_name = "TIME", value_parser = life)]
         expires_in: Option<Duration>,
         #[command(flatten)]
         settings: Settings,
@@ -32,10 +32,10 @@ pub(super) enum Token {
         /// The old token.
         id: String,
         /// How long the new one is valid; until it is revoked unless it is said.
-        #[arg(long, value_name = "TIME", value_parser = stretch)]
+        #[arg(long, value_name = "TIME", value_parser = life)]
         expires_in: Option<Duration>,
         /// How long the old one goes on.
-        #[arg(long, value_name = "TIME", value_parser = stretch, default_value = "1d")]
+        #[arg(long, value_name = "TIME", value_parser = life, default_value = "1d")]
         overlap: Duration,
         #[command(flatten)]
         settings: Settings,
@@ -111,20 +111,10 @@ fn grant(text: &str) -> Result<Grant, String> {
     Ok(Grant { role, on: on.parse().map_err(|error: crate::domain::InvalidGrant| error.to_string())? })
 }
 
-/// A number of days, hours, minutes or seconds, at most ten years.
-fn stretch(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("`{text}` is no stretch of time such as 30m, 12h or 90d, of at most ten years");
-    let unit = text.chars().last().ok_or_else(wrong)?;
-    let seconds = match unit {
-        'd' => 86_400,
-        'h' => 3_600,
-        'm' => 60,
-        's' => 1,
-        _ => return Err(wrong()),
-    };
-    let count: u32 = text[..text.len() - 1].parse().map_err(|_| wrong())?;
-    let stretch = Duration::from_secs(u64::from(count) * seconds);
-    if stretch <= Duration::from_hours(3660 * 24) { Ok(stretch) } else { Err(wrong()) }
+/// A stretch of time of at most ten years.
+fn life(text: &str) -> Result<Duration, String> {
+    let bounded = stretch(text).filter(|stretch| *stretch <= Duration::from_hours(3660 * 24));
+    bounded.ok_or_else(|| format!("`{text}` is no stretch of time such as 30m, 12h or 90d, of at most ten years"))
 }
 
 #[cfg(test)]
@@ -138,9 +128,9 @@ mod tests {
         for text in ["reader", "owner:*", "reader:", "reader:a/b/c"] {
             assert!(grant(text).is_err(), "{text}");
         }
-        assert_eq!(stretch("90d"), Ok(Duration::from_hours(90 * 24)));
+        assert_eq!(life("90d"), Ok(Duration::from_hours(90 * 24)));
         for text in ["", "d", "90", "90w", "-1d", "4000d", "ä"] {
-            assert!(stretch(text).is_err(), "{text}");
+            assert!(life(text).is_err(), "{text}");
         }
     }
 }

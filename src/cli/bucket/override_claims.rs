@@ -1,13 +1,12 @@
 //! `strongroom bucket override`.
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Args;
 
 use super::{Ended, told};
 use crate::app::bucket::overrides;
-use crate::cli::{Settings, print, runtime};
+use crate::cli::{Settings, print, runtime, stretch};
 use crate::config::Config;
 use crate::domain::Timestamp;
 use crate::provision::{ClaimId, Override};
@@ -82,21 +81,16 @@ fn until(text: &str) -> Result<Timestamp, String> {
     if let Ok(at) = text.parse() {
         return Ok(at);
     }
-    let wrong = || format!("`{text}` is neither a time (2026-01-31T18:00:00Z) nor one from now on (30m, 2h, 3d)");
-    let unit = text.chars().last().ok_or_else(wrong)?;
-    let seconds = match unit {
-        'd' => 86_400,
-        'h' => 3_600,
-        'm' => 60,
-        's' => 1,
-        _ => return Err(wrong()),
-    };
-    let count: u32 = text[..text.len() - 1].parse().map_err(|_| wrong())?;
-    Ok(Timestamp::now().plus(Duration::from_secs(u64::from(count) * seconds)))
+    let ahead = stretch(text).ok_or_else(|| {
+        format!("`{text}` is neither a time (2026-01-31T18:00:00Z) nor one from now on (30m, 2h, 3d)")
+    })?;
+    Ok(Timestamp::now().plus(ahead))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
