@@ -1,6 +1,7 @@
 //! The only place that builds things: configuration, clients, bucket, store, catalog, registry, router.
 
 pub mod access;
+pub mod audit;
 mod aws;
 mod back_end;
 pub mod bucket;
@@ -186,7 +187,7 @@ impl Service {
             every: config.watch,
             state: watch::State::default(),
         };
-        let journal = maintenance::spawn(registry.clone(), watch, looker, stop.clone());
+        let journal = maintenance::spawn(registry.clone(), watch, looker, config.audit_head, stop.clone());
         if let Some(every) = config.sweeping.every {
             let sweeper = registry::Sweeper::new(catalog.clone(), sweeping_store);
             let sweeping = sweep::again_and_again(sweeper, sweep::options(config), every, sweeps);

@@ -53,6 +53,8 @@ pub struct Config {
     pub secured: Secured,
     /// `watch_seconds`, 1 to 86,400, default 300: how often the running service looks at the bucket again.
     pub watch: Duration,
+    /// `audit_head_seconds`, 1 to 86,400, default 300: how often the bucket is told where the audit log ends.
+    pub audit_head: Duration,
     /// `storage_timeout_seconds`, 1 to 600, default 15: how long the object store may take for a small request; what
     /// takes longer by its nature gets a multiple.
     pub storage_timeout: Duration,

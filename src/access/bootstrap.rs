@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::Token;
 use crate::catalog::{self, Catalog, GrantRow, TokenRow};
-use crate::domain::{Grant, GrantOn, Grantee, Role};
+use crate::domain::{Actor, Grant, GrantOn, Grantee, Role};
 
 /// Why the first token could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -49,7 +49,7 @@ pub async fn admin_token(catalog: &Catalog, dir: &Path) -> Result<bool, Bootstra
     let row = TokenRow::new("admin", "strongroom", None);
     let everything = Grant { role: Role::Admin, on: GrantOn::Everything };
     let grant = GrantRow::new(Grantee::token(&row.name), everything, "strongroom");
-    catalog.add_first_token(&row, token.digest(), &grant).await.map_err(BootstrapError::Catalog)?;
+    catalog.add_first_token(&row, token.digest(), &grant, &Actor::service("start")).await.map_err(BootstrapError::Catalog)?;
     Ok(is_new)
 }
 

@@ -16,13 +16,12 @@ pub use policies::{Policies, PoliciesError};
 pub use token::Token;
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use self::oidc::{Identity, Issuers, Refused};
 use crate::catalog::{self, Catalog, GrantRow, TokenRow};
-use crate::domain::{Grantee, Timestamp};
+use crate::domain::{Actor, Grantee, Origin, Timestamp};
 
 /// How often the catalog is told that a token is in use.
 const USE_NOTED: Duration = Duration::from_mins(1);
@@ -45,16 +44,12 @@ pub struct Caller {
     subject: Arc<Subject>,
 }
 
-/// Where a request came from, for the audit log and for policies.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Origin {
-    /// The client's address, as far as it is believed.
-    pub address: Option<IpAddr>,
-    /// The id of the request.
-    pub request_id: String,
-}
-
 impl Caller {
+    /// The caller as the audit log names them.
+    pub fn actor(&self) -> Actor {
+        Actor { principal: self.principal.clone(), origin: self.origin.clone() }
+    }
+
     /// Decides, and says why.
     pub fn verdict(&self, action: Action, resource: Resource<'_>) -> Verdict {
         self.subject.decide(action, resource)

@@ -7,7 +7,7 @@ use crate::access::{self, Policies, PoliciesError};
 use crate::catalog::{self, Catalog, Page};
 pub use crate::catalog::{GrantRow, TokenRow};
 use crate::config::Config;
-use crate::domain::{Grant, GrantOn, Grantee, ModelName, Timestamp};
+use crate::domain::{Actor, Grant, GrantOn, Grantee, ModelName, Timestamp};
 
 /// Who made what was made on the command line of the service's own machine.
 const OPERATOR: &str = "operator";
@@ -61,7 +61,7 @@ pub async fn make_token(
         let given = |grant| GrantRow::new(Grantee::token(name), grant, OPERATOR);
         let grants: Vec<GrantRow> = grants.into_iter().map(given).collect();
         let token = access::Token::generate();
-        if !catalog.add_token(&row, token.digest(), &grants).await? {
+        if !catalog.add_token(&row, token.digest(), &grants, &Actor::operator()).await? {
             return Err(AccessError::TokenExists(name.to_owned()));
         }
         Ok((row, token))
@@ -85,7 +85,7 @@ pub async fn rotate_token(
         let row = TokenRow::new(&old.name, OPERATOR, life.map(|life| Timestamp::now().plus(life)));
         let token = access::Token::generate();
         let until = row.created_at.plus(overlap);
-        if catalog.rotate_token(id, until, &row, token.digest()).await? { Ok((row, token)) } else { Err(none()) }
+        if catalog.rotate_token(id, until, &row, token.digest(), &Actor::operator()).await? { Ok((row, token)) } else { Err(none()) }
     })
     .await
 }
@@ -104,7 +104,7 @@ pub async fn tokens(config: &Config, after: Option<&str>) -> Result<Page<TokenRo
 /// [`AccessError`].
 pub async fn revoke_token(config: &Config, id: &str) -> Result<(), AccessError> {
     on_catalog(config, async |catalog| {
-        if catalog.revoke_token(id, OPERATOR).await? { Ok(()) } else { Err(AccessError::TokenNotFound(id.to_owned())) }
+        if catalog.revoke_token(id, &Actor::operator()).await? { Ok(()) } else { Err(AccessError::TokenNotFound(id.to_owned())) }
     })
     .await
 }
@@ -114,7 +114,7 @@ pub async fn revoke_token(config: &Config, id: &str) -> Result<(), AccessError> 
 /// # Errors
 /// [`AccessError`].
 pub async fn give(config: &Config, to: Grantee, grant: Grant) -> Result<GrantRow, AccessError> {
-    on_catalog(config, async |catalog| Ok(catalog.give(&GrantRow::new(to, grant, OPERATOR)).await?)).await
+    on_catalog(config, async |catalog| Ok(catalog.give(&GrantRow::new(to, grant, OPERATOR), &Actor::operator()).await?)).await
 }
 
 /// A page of grants.
@@ -136,7 +136,7 @@ pub async fn grants(
 /// [`AccessError`].
 pub async fn take_back(config: &Config, id: &str) -> Result<(), AccessError> {
     on_catalog(config, async |catalog| {
-        if catalog.take_back(id).await? { Ok(()) } else { Err(AccessError::GrantNotFound(id.to_owned())) }
+        if catalog.take_back(id, &Actor::operator()).await? { Ok(()) } else { Err(AccessError::GrantNotFound(id.to_owned())) }
     })
     .await
 }

@@ -24,6 +24,7 @@ pub(super) fn spawn(
     registry: Registry,
     watch: Watch,
     looker: Option<Looker>,
+    audit_head: Duration,
     stop: CancellationToken,
 ) -> JoinHandle<()> {
     let watching = async move {
@@ -34,6 +35,7 @@ pub(super) fn spawn(
     };
     tokio::spawn(stop.clone().run_until_cancelled_owned(watching));
     tokio::spawn(stop.clone().run_until_cancelled_owned(recover(registry.clone())));
+    tokio::spawn(stop.clone().run_until_cancelled_owned(audit_heads(registry.clone(), audit_head)));
     tokio::spawn(journal(registry, stop))
 }
 
@@ -53,13 +55,26 @@ async fn journal(registry: Registry, stop: CancellationToken) {
     }
 }
 
+/// Tells the bucket again and again where the audit log ends.
+async fn audit_heads(registry: Registry, every: Duration) {
+    loop {
+        // At once after the start: what the run before wrote last may have no head yet.
+        if let Err(error) = registry.flush_audit_head().await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the bucket was not told where the audit log ends");
+        }
+        tokio::time::sleep(every).await;
+    }
+}
+
 /// Writes what the last requests put into the outbox, once nobody else does; what cannot be written now is written
 /// after the next start.
 pub(super) async fn end_journal(registry: &Registry, mut task: JoinHandle<()>) {
     let drained = async {
         // A task that panicked has ended too.
         let _ended = (&mut task).await;
-        registry.flush_journal().await
+        let flushed = registry.flush_journal().await;
+        registry.flush_audit_head().await?;
+        flushed
     };
     match tokio::time::timeout(JOURNAL_END, drained).await {
         Ok(Ok(true)) => {}

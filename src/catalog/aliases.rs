@@ -5,12 +5,12 @@ use std::fmt::Write as _;
 
 use sqlx::{AnyConnection, AssertSqlSafe, Row as _};
 
+use super::audit;
 use super::error::stored;
 use super::heads::{ModelHead, Outcome};
 use super::listing::{Page, number, text};
-use super::outbox;
 use super::{Catalog, Error};
-use crate::domain::{Alias, AliasChange, Event, ModelRef, Timestamp, VersionNumber};
+use crate::domain::{Actor, Alias, AliasChange, Event, ModelRef, Timestamp, VersionNumber};
 
 /// Most aliases of one model: a version's answer lists those that name it.
 pub const MAX_ALIASES: i64 = 1_000;
@@ -73,8 +73,9 @@ pub(super) async fn move_alias(
     model: &ModelRef,
     change: &AliasChange,
     now: Timestamp,
-    by: &str,
+    who: &Actor,
 ) -> Result<AliasOutcome, sqlx::Error> {
+    let by = &who.principal;
     // The row of the model is what two movers of one alias wait for, also where readers and writers run side by side.
     sqlx::query("update models set last_number = last_number where id = $1").bind(model_id).execute(&mut *tx).await?;
     let row = sqlx::query("select number from aliases where model_id = $1 and name = $2")
@@ -93,7 +94,7 @@ pub(super) async fn move_alias(
         return Ok(refused);
     }
     set(&mut *tx, model_id, &change.alias, change.to, now, by).await?;
-    let made = AliasMove { id: 0, from, to: change.to, at: now, by: by.to_owned(), reason: change.reason.clone() };
+    let made = AliasMove { id: 0, from, to: change.to, at: now, by: by.clone(), reason: change.reason.clone() };
     remember(&mut *tx, model_id, &change.alias, &made).await?;
     let event = Event::AliasMoved {
         model: model.clone(),
@@ -104,7 +105,7 @@ pub(super) async fn move_alias(
         at: now,
         by: made.by,
     };
-    outbox::record(tx, &event).await?;
+    audit::record(tx, who, &event).await?;
     Ok(AliasOutcome::Moved)
 }
 
@@ -205,7 +206,7 @@ impl Catalog {
     ///
     /// # Errors
     /// [`Error`] of the database; nothing is moved then.
-    pub async fn change_alias(&self, model: &ModelRef, change: &AliasChange, by: &str) -> Outcome<AliasOutcome> {
+    pub async fn change_alias(&self, model: &ModelRef, change: &AliasChange, by: &Actor) -> Outcome<AliasOutcome> {
         let fail = || Error::during("move an alias");
         let mut tx = self.write.begin_with("begin immediate").await.map_err(fail())?;
         let model = match ModelHead::live(&mut tx, model).await? {

@@ -1,9 +1,9 @@
 //! What is said of models and versions, holds, and rules: one transaction each, with its entry for the journal.
 
 use super::heads::{ModelHead, Objection, Outcome, VersionHead};
-use super::outbox::record;
+use super::audit::record;
 use super::{Catalog, Error};
-use crate::domain::{Description, Event, Labels, Metadata, ModelRef, Reason, Retention, VersionNumber, VersionState};
+use crate::domain::{Actor, Description, Event, Labels, Metadata, ModelRef, Reason, Retention, VersionNumber, VersionState};
 
 /// What is to be said of a version; none: as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -36,6 +36,7 @@ impl Catalog {
         version: VersionNumber,
         revision: Option<i64>,
         said: &Said,
+        by: &Actor,
     ) -> Outcome<()> {
         let fail = || Error::during("describe a version");
         let mut tx = self.write.begin_with("begin immediate").await.map_err(fail())?;
@@ -67,7 +68,7 @@ impl Catalog {
             .map_err(|_| Error::Corrupt { what: "metadata", value: metadata.clone() })?;
         let event =
             Event::VersionDescribed { model: head.model.model, number: version, metadata, description, revision };
-        record(&mut tx, &event).await.map_err(fail())?;
+        record(&mut tx, by, &event).await.map_err(fail())?;
         tx.commit().await.map_err(fail())?;
         Ok(Ok(()))
     }
@@ -76,7 +77,7 @@ impl Catalog {
     ///
     /// # Errors
     /// [`Error`] of the database; refused when its purge has begun.
-    pub async fn hold_version(&self, model: &ModelRef, version: VersionNumber, hold: Option<&Reason>) -> Outcome<()> {
+    pub async fn hold_version(&self, model: &ModelRef, version: VersionNumber, hold: Option<&Reason>, by: &Actor) -> Outcome<()> {
         let fail = || Error::during("put a version on hold");
         let mut tx = self.write.begin_with("begin immediate").await.map_err(fail())?;
         let head = match VersionHead::find(&mut tx, model, version).await? {
@@ -97,7 +98,7 @@ impl Catalog {
         };
         change.execute(&mut *tx).await.map_err(fail())?;
         let hold = hold.map(Reason::to_string);
-        record(&mut tx, &Event::HoldSet { model: head.model.model, number: version, hold }).await.map_err(fail())?;
+        record(&mut tx, by, &Event::HoldSet { model: head.model.model, number: version, hold }).await.map_err(fail())?;
         tx.commit().await.map_err(fail())?;
         Ok(Ok(()))
     }
@@ -106,7 +107,7 @@ impl Catalog {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn describe_model(&self, model: &ModelRef, said: &SaidOfModel) -> Outcome<()> {
+    pub async fn describe_model(&self, model: &ModelRef, said: &SaidOfModel, by: &Actor) -> Outcome<()> {
         let fail = || Error::during("describe a model");
         let mut tx = self.write.begin_with("begin immediate").await.map_err(fail())?;
         let head = match ModelHead::live(&mut tx, model).await? {
@@ -121,7 +122,7 @@ impl Catalog {
                 .await
                 .map_err(fail())?;
             let description = description.as_str().to_owned();
-            record(&mut tx, &Event::ModelDescribed { model: head.model.clone(), description }).await.map_err(fail())?;
+            record(&mut tx, by, &Event::ModelDescribed { model: head.model.clone(), description }).await.map_err(fail())?;
         }
         if let Some(labels) = said.labels.as_ref().filter(|new| head.labels != **new) {
             let json = serde_json::to_string(labels).map_err(|error| fail()(sqlx::Error::Encode(error.into())))?;
@@ -132,7 +133,7 @@ impl Catalog {
                 .await
                 .map_err(fail())?;
             let event = Event::ModelLabelled { model: head.model, labels: labels.clone() };
-            record(&mut tx, &event).await.map_err(fail())?;
+            record(&mut tx, by, &event).await.map_err(fail())?;
         }
         tx.commit().await.map_err(fail())?;
         Ok(Ok(()))
@@ -142,7 +143,7 @@ impl Catalog {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn set_retention(&self, model: &ModelRef, rules: Option<Retention>) -> Outcome<()> {
+    pub async fn set_retention(&self, model: &ModelRef, rules: Option<Retention>, by: &Actor) -> Outcome<()> {
         let fail = || Error::during("set retention rules");
         let mut tx = self.write.begin_with("begin immediate").await.map_err(fail())?;
         let head = match ModelHead::live(&mut tx, model).await? {
@@ -159,7 +160,7 @@ impl Catalog {
             sqlx::query("update models set retention = null where id = $1").bind(head.id)
         };
         change.execute(&mut *tx).await.map_err(fail())?;
-        record(&mut tx, &Event::RetentionSet { model: head.model, rules }).await.map_err(fail())?;
+        record(&mut tx, by, &Event::RetentionSet { model: head.model, rules }).await.map_err(fail())?;
         tx.commit().await.map_err(fail())?;
         Ok(Ok(()))
     }

@@ -1,13 +1,15 @@
 //! Files of a client's draft that are complete.
 
+use serde_json::json;
 use sqlx::AnyConnection;
 
+use super::audit::note;
 use super::drafts::touch;
 use super::listing::{FileRow, Page, number};
 use super::objects::{NewObject, ObjectPlace, condemn_unused, insert_object, model_row, verified_here};
 use super::uploads::{refuse_conflict, refuse_too_many};
 use super::{Catalog, DraftRow, Error, Refusal, Room, UploadRow};
-use crate::domain::{DraftId, FilePath, Sha256Digest, Timestamp, UploadId};
+use crate::domain::{Actor, AuditAction, Deed, DraftId, FilePath, Sha256Digest, Subject, Timestamp, UploadId};
 
 /// What came of a file that was stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +26,13 @@ impl Catalog {
     /// # Errors
     /// [`Refusal::UploadNotFound`] when the upload was ended by somebody else, [`Refusal::NamespaceFull`], and of the
     /// database. The caller removes the bytes then, unless a row pins them.
-    pub async fn place_upload(&self, upload: &UploadRow, object: &NewObject, room: Room) -> Result<Placed, Error> {
+    pub async fn place_upload(
+        &self,
+        upload: &UploadRow,
+        object: &NewObject,
+        room: Room,
+        by: &Actor,
+    ) -> Result<Placed, Error> {
         let fail = || Error::during("record a file of a draft");
         let now = Timestamp::now().millis();
         let mut tx = self.write.begin_with("begin immediate").await.map_err(fail())?;
@@ -41,7 +49,7 @@ impl Catalog {
         let model = model_row(&mut tx, &draft.model).await.map_err(fail())?;
         let inserted = insert_object(&mut tx, model, draft.vault, object, room.max_bytes, now).await.map_err(fail())?;
         let Some(id) = inserted else { return Err(Refusal::NamespaceFull { max: room.max_bytes }.into()) };
-        let placed = place(&mut tx, &draft, &object.path, id, Some(upload.id), now).await?;
+        let placed = place(&mut tx, &draft, &object.path, id, Some(upload.id), now, by).await?;
         tx.commit().await.map_err(fail())?;
         Ok(placed)
     }
@@ -57,6 +65,7 @@ impl Catalog {
         sha256: Sha256Digest,
         size: u64,
         room: Room,
+        by: &Actor,
     ) -> Result<Option<Placed>, Error> {
         let fail = || Error::during("record a file of a draft");
         let now = Timestamp::now();
@@ -67,7 +76,7 @@ impl Catalog {
             return Ok(None);
         };
         refuse_conflict(&mut tx, draft.id, path).await?;
-        let placed = place(&mut tx, &draft, path, object, None, now.millis()).await?;
+        let placed = place(&mut tx, &draft, path, object, None, now.millis(), by).await?;
         refuse_too_many(&mut tx, draft.id, room.max_files).await?;
         tx.commit().await.map_err(fail())?;
         Ok(Some(placed))
@@ -77,10 +86,17 @@ impl Catalog {
     ///
     /// # Errors
     /// [`Refusal::DraftNotFound`], [`Refusal::FileNotFound`], and of the database.
-    pub async fn remove_file(&self, draft: DraftId, path: &FilePath, room: Room) -> Result<Option<ObjectPlace>, Error> {
+    pub async fn remove_file(
+        &self,
+        draft: DraftId,
+        path: &FilePath,
+        room: Room,
+        by: &Actor,
+    ) -> Result<Option<ObjectPlace>, Error> {
         let fail = || Error::during("remove a file of a draft");
         let mut tx = self.write.begin_with("begin immediate").await.map_err(fail())?;
-        touch(&mut tx, draft, Timestamp::now().plus(room.draft_life)).await?;
+        let row = touch(&mut tx, draft, Timestamp::now().plus(room.draft_life)).await?;
+        let model = row.model;
         let row = sqlx::query("delete from draft_files where draft_id = $1 and path = $2 returning object_id")
             .bind(draft.to_string())
             .bind(path.as_str())
@@ -89,6 +105,9 @@ impl Catalog {
             .map_err(fail())?;
         let Some(row) = row else { return Err(Refusal::FileNotFound(path.clone()).into()) };
         let condemned = condemned(&mut tx, number(&row, "object_id")?).await?;
+        let details = json!({ "path": path.as_str() });
+        let deed = Deed::done(AuditAction::FileRemove, Subject::draft(&model, draft), details);
+        note(&mut tx, by, &deed).await.map_err(fail())?;
         tx.commit().await.map_err(fail())?;
         Ok(condemned)
     }
@@ -159,6 +178,7 @@ async fn place(
     object: i64,
     upload: Option<UploadId>,
     now: i64,
+    by: &Actor,
 ) -> Result<Placed, Error> {
     let fail = || Error::during("record a file of a draft");
     let before = sqlx::query("delete from draft_files where draft_id = $1 and path = $2 returning object_id")
@@ -191,7 +211,10 @@ async fn place(
     .fetch_one(&mut *tx)
     .await
     .map_err(fail())?;
-    Ok(Placed { file: FileRow::read(&row)?, condemned })
+    let file = FileRow::read(&row)?;
+    let deed = Deed::file_added(&draft.model, draft.id, &file.path, file.size, file.sha256);
+    note(&mut *tx, by, &deed).await.map_err(fail())?;
+    Ok(Placed { file, condemned })
 }
 
 /// Condemns an object that nobody needs any more, and says where it lies.

@@ -1,15 +1,19 @@
 //! Drafts: the rows that are there before the bytes.
 
+use serde_json::json;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
 
+use super::audit::note;
 use super::error::stored;
 use super::heads::ModelHead;
 use super::idempotency::{answer_key, first_answer, take_key};
-use super::listing::{Page, number, text};
+use super::listing::{Page, model_ref, number, text};
 use super::objects::{condemn_unused, model_row};
 use super::{Catalog, Error, FirstAnswer, Once, Refusal};
-use crate::domain::{DraftId, Metadata, ModelRef, Sha256Digest, Timestamp, UploadToken, VersionNumber};
+use crate::domain::{
+    Actor, AuditAction, Deed, DraftId, Metadata, ModelRef, Sha256Digest, Subject, Timestamp, UploadToken, VersionNumber,
+};
 
 /// A draft.
 #[derive(Debug, Clone, PartialEq)]
@@ -160,6 +164,7 @@ impl Catalog {
         draft: &mut DraftRow,
         max_drafts: u64,
         once: Option<(&Once, Sha256Digest)>,
+        by: &Actor,
     ) -> Result<(), Error> {
         let fail = || Error::during("record a draft");
         let mut tx = self.write.begin_with("begin immediate").await.map_err(fail())?;
@@ -206,6 +211,9 @@ impl Catalog {
                 return Err(Refusal::BaseNotFound { model: draft.model.clone(), base }.into());
             }
         }
+        let details = json!({ "base": draft.base.map(VersionNumber::get), "keep": draft.keep });
+        let deed = Deed::done(AuditAction::DraftBegin, Subject::draft(&draft.model, draft.id), details);
+        note(&mut tx, by, &deed).await.map_err(fail())?;
         tx.commit().await.map_err(fail())
     }
 
@@ -259,30 +267,39 @@ impl Catalog {
         metadata: Option<&Metadata>,
         keep: Option<bool>,
         expires_at: Timestamp,
+        by: &Actor,
     ) -> Result<(), Error> {
-        let done = sqlx::query(
+        let fail = || Error::during("change a draft");
+        let mut tx = self.write.begin_with("begin immediate").await.map_err(fail())?;
+        let row = sqlx::query(
             "update drafts set metadata = coalesce($2, metadata), keep = coalesce($3, keep), \
              expires_at = case when coalesce($3, keep) = 1 then null else $4 end, \
              revision = revision + case when $2 is null then 0 else 1 end \
-             where id = $1 and kind = 'client'",
+             where id = $1 and kind = 'client' returning model_namespace as namespace, model_name as model",
         )
         .bind(id.to_string())
         .bind(metadata.map(Metadata::to_json))
         .bind(keep.map(i64::from))
         .bind(expires_at.millis())
-        .execute(&self.write)
+        .fetch_optional(&mut *tx)
         .await
-        .map_err(Error::during("change a draft"))?;
-        if done.rows_affected() == 1 { Ok(()) } else { Err(Refusal::DraftNotFound(id).into()) }
+        .map_err(fail())?;
+        let Some(row) = row else { return Err(Refusal::DraftNotFound(id).into()) };
+        let metadata = metadata.map(|metadata| Sha256Digest::of(metadata.to_json().as_bytes()).to_string());
+        let details = json!({ "metadata_sha256": metadata, "keep": keep });
+        let deed = Deed::done(AuditAction::DraftChange, Subject::draft(&model_ref(&row)?, id), details);
+        note(&mut tx, by, &deed).await.map_err(fail())?;
+        tx.commit().await.map_err(fail())
     }
 
     /// Forgets a draft that will not be published, with its uploads and its part in objects; false when it was gone.
     ///
-    /// Its objects that nobody else needs are condemned.
+    /// Its objects that nobody else needs are condemned. `by` is who discards it; none for the draft of one request, which
+    /// nobody has seen.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn forget_draft(&self, draft: DraftId) -> Result<bool, Error> {
+    pub async fn forget_draft(&self, draft: DraftId, by: Option<&Actor>) -> Result<bool, Error> {
         let fail = || Error::during("forget a draft");
         let id = draft.to_string();
         let mut tx = self.write.begin_with("begin immediate").await.map_err(fail())?;
@@ -299,9 +316,19 @@ impl Catalog {
             let object = row.try_get("object_id").map_err(fail())?;
             condemn_unused(&mut tx, object).await.map_err(fail())?;
         }
-        let gone = sqlx::query("delete from drafts where id = $1").bind(&id).execute(&mut *tx).await.map_err(fail())?;
+        let gone = sqlx::query(
+            "delete from drafts where id = $1 returning model_namespace as namespace, model_name as model",
+        )
+        .bind(&id)
+        .fetch_optional(&mut *tx)
+        .await
+        .map_err(fail())?;
+        if let (Some(row), Some(by)) = (&gone, by) {
+            let deed = Deed::done(AuditAction::DraftDiscard, Subject::draft(&model_ref(row)?, draft), json!({}));
+            note(&mut tx, by, &deed).await.map_err(fail())?;
+        }
         tx.commit().await.map_err(fail())?;
-        Ok(gone.rows_affected() == 1)
+        Ok(gone.is_some())
     }
 
     /// Whether the draft is still one: it was neither published nor forgotten.

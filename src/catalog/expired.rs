@@ -1,11 +1,14 @@
 //! What has a time and is past it: drafts of clients, their uploads, remembered answers.
 
+use serde_json::json;
 use sqlx::Row as _;
 
+use super::audit::note;
 use super::condemned::condemn_unreferenced_of;
+use super::error::stored;
 use super::listing::{model_ref, number, text};
 use super::{Catalog, Error};
-use crate::domain::{ModelRef, Timestamp};
+use crate::domain::{Actor, AuditAction, Deed, ModelRef, Subject, Timestamp};
 
 /// A draft that nobody filled in time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,14 +62,14 @@ impl Catalog {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn end_expired_draft(&self, draft: &str, now: Timestamp) -> Result<bool, Error> {
+    pub async fn end_expired_draft(&self, draft: &ExpiredDraft, now: Timestamp, by: &Actor) -> Result<bool, Error> {
         let fail = || Error::during("end an expired draft");
         let mut tx = self.write.begin_with("begin immediate").await.map_err(fail())?;
         let row = sqlx::query(
             "select id from drafts where id = $1 and kind = 'client' and keep = 0 and expires_at is not null \
              and expires_at < $2",
         )
-        .bind(draft)
+        .bind(&draft.id)
         .bind(now.millis())
         .fetch_optional(&mut *tx)
         .await
@@ -75,15 +78,17 @@ impl Catalog {
             return Ok(false);
         }
         let had = sqlx::query("delete from draft_files where draft_id = $1 returning object_id")
-            .bind(draft)
+            .bind(&draft.id)
             .fetch_all(&mut *tx)
             .await
             .map_err(fail())?;
         let had = had.iter().map(|row| row.try_get("object_id")).collect::<Result<Vec<i64>, _>>().map_err(fail())?;
         condemn_unreferenced_of(&mut tx, &had).await.map_err(fail())?;
         for statement in ["delete from uploads where draft_id = $1", "delete from drafts where id = $1"] {
-            sqlx::query(statement).bind(draft).execute(&mut *tx).await.map_err(fail())?;
+            sqlx::query(statement).bind(&draft.id).execute(&mut *tx).await.map_err(fail())?;
         }
+        let on = Subject::draft(&draft.model, stored("draft", &draft.id)?);
+        note(&mut tx, by, &Deed::done(AuditAction::DraftExpire, on, json!({}))).await.map_err(fail())?;
         tx.commit().await.map_err(fail())?;
         Ok(true)
     }

@@ -5,10 +5,11 @@ use std::fmt::Write as _;
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
+use super::audit::note;
 use super::error::stored;
 use super::listing::{Page, number, text};
 use super::{Catalog, Error};
-use crate::domain::{Grant, GrantOn, Grantee, Timestamp};
+use crate::domain::{Actor, AuditAction, Deed, Grant, GrantOn, Grantee, Subject, Timestamp};
 
 /// A grant as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +31,16 @@ impl GrantRow {
     pub fn new(principal: Grantee, grant: Grant, by: &str) -> Self {
         let id = ulid::Ulid::generate().to_string();
         Self { id, principal, grant, created_at: Timestamp::now(), created_by: by.to_owned() }
+    }
+
+    fn taken_back(&self) -> Deed {
+        Deed::done(AuditAction::GrantTakeBack, Subject::grant(&self.grant.on, &self.id), self.told())
+    }
+
+    fn told(&self) -> serde_json::Value {
+        serde_json::json!({
+            "to": self.principal.as_str(), "role": self.grant.role.as_str(), "on": self.grant.on.to_string(),
+        })
     }
 
     fn read(row: &AnyRow) -> Result<Self, Error> {
@@ -111,10 +122,10 @@ impl Catalog {
     ///
     /// # Errors
     /// As [`Self::grants_of`].
-    pub async fn give(&self, grant: &GrantRow) -> Result<GrantRow, Error> {
+    pub async fn give(&self, grant: &GrantRow, by: &Actor) -> Result<GrantRow, Error> {
         let fail = || Error::during("record a grant");
         let mut tx = self.write.begin_with("begin immediate").await.map_err(fail())?;
-        add_grant(&mut tx, grant).await.map_err(fail())?;
+        add_grant(&mut tx, grant, by).await.map_err(fail())?;
         let sql = format!("select {COLUMNS} from grants where principal = $1 and on_folded = $2 and role = $3");
         let row = sqlx::query(sqlx::AssertSqlSafe(sql))
             .bind(grant.principal.as_str())
@@ -132,19 +143,24 @@ impl Catalog {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn take_back(&self, id: &str) -> Result<bool, Error> {
-        let done = sqlx::query("delete from grants where id = $1")
+    pub async fn take_back(&self, id: &str, by: &Actor) -> Result<bool, Error> {
+        let fail = || Error::during("take a grant back");
+        let mut tx = self.write.begin_with("begin immediate").await.map_err(fail())?;
+        let gone = sqlx::query(sqlx::AssertSqlSafe(format!("delete from grants where id = $1 returning {COLUMNS}")))
             .bind(id)
-            .execute(&self.write)
+            .fetch_optional(&mut *tx)
             .await
-            .map_err(Error::during("take a grant back"))?;
-        Ok(done.rows_affected() == 1)
+            .map_err(fail())?;
+        let Some(row) = gone else { return Ok(false) };
+        note(&mut tx, by, &GrantRow::read(&row)?.taken_back()).await.map_err(fail())?;
+        tx.commit().await.map_err(fail())?;
+        Ok(true)
     }
 }
 
 /// Records a grant as part of a transaction; one that was given already stays.
-pub(super) async fn add_grant(tx: &mut AnyConnection, grant: &GrantRow) -> Result<(), sqlx::Error> {
-    sqlx::query(
+pub(super) async fn add_grant(tx: &mut AnyConnection, grant: &GrantRow, by: &Actor) -> Result<(), sqlx::Error> {
+    let added = sqlx::query(
         "insert into grants (id, principal, role, on_folded, on_name, created_at, created_by) \
          values ($1, $2, $3, $4, $5, $6, $7) on conflict (principal, on_folded, role) do nothing",
     )
@@ -155,7 +171,22 @@ pub(super) async fn add_grant(tx: &mut AnyConnection, grant: &GrantRow) -> Resul
     .bind(grant.grant.on.to_string())
     .bind(grant.created_at.millis())
     .bind(&grant.created_by)
-    .execute(tx)
+    .execute(&mut *tx)
     .await?;
+    if added.rows_affected() == 1 {
+        let deed = Deed::done(AuditAction::GrantGive, Subject::grant(&grant.grant.on, &grant.id), grant.told());
+        note(tx, by, &deed).await?;
+    }
+    Ok(())
+}
+
+/// Takes everything back that was given to a principal, as part of a transaction.
+pub(super) async fn forget_grants(tx: &mut AnyConnection, of: &Grantee, by: &Actor) -> Result<(), Error> {
+    let fail = || Error::during("take grants back");
+    let sql = format!("delete from grants where principal = $1 returning {COLUMNS}");
+    let gone = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(of.as_str()).fetch_all(&mut *tx).await.map_err(fail())?;
+    for row in &gone {
+        note(&mut *tx, by, &GrantRow::read(row)?.taken_back()).await.map_err(fail())?;
+    }
     Ok(())
 }

@@ -5,6 +5,7 @@
 //! transaction as a writer, and a pool of readers. No call to S3 happens while a transaction is open.
 
 mod aliases;
+mod audit;
 mod condemned;
 mod describe;
 mod draft_files;
@@ -36,6 +37,7 @@ mod vaults;
 mod verification;
 mod versions;
 pub use aliases::{AliasMove, AliasOutcome, AliasRow, MAX_ALIASES};
+pub use audit::{AuditFilter, AuditOrder, AuditRow};
 pub use draft_files::Placed;
 pub use drafts::DraftRow;
 pub use error::Error;

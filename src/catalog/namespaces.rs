@@ -4,9 +4,9 @@ use sqlx::any::AnyRow;
 
 use super::error::stored;
 use super::listing::{number, text};
-use super::outbox::record;
+use super::audit::record;
 use super::{Catalog, Error};
-use crate::domain::{AliasPattern, Event, Namespace, Timestamp};
+use crate::domain::{Actor, AliasPattern, Event, Namespace, Timestamp};
 
 /// A namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,7 +71,7 @@ impl Catalog {
     ///
     /// # Errors
     /// [`Error`] of the database, or of a row that is not ours; nothing is changed then.
-    pub async fn change_namespace(&self, name: &Namespace, change: &NamespaceChange) -> Result<NamespaceRow, Error> {
+    pub async fn change_namespace(&self, name: &Namespace, change: &NamespaceChange, by: &Actor) -> Result<NamespaceRow, Error> {
         let fail = || Error::during("change a namespace");
         let mut tx = self.write.begin_with("begin immediate").await.map_err(fail())?;
         sqlx::query(
@@ -98,7 +98,7 @@ impl Catalog {
                 .map_err(fail())?;
             namespace.require_verified = demanded;
             let event = Event::VerificationDemanded { namespace: namespace.name.clone(), demanded };
-            record(&mut tx, &event).await.map_err(fail())?;
+            record(&mut tx, by, &event).await.map_err(fail())?;
         }
         if let Some(patterns) = change.protected_aliases.as_ref().filter(|new| **new != namespace.protected_aliases) {
             let json = serde_json::to_string(patterns).map_err(|error| fail()(sqlx::Error::Encode(error.into())))?;
@@ -110,7 +110,7 @@ impl Catalog {
                 .map_err(fail())?;
             namespace.protected_aliases.clone_from(patterns);
             let event = Event::AliasesProtected { namespace: namespace.name.clone(), patterns: patterns.clone() };
-            record(&mut tx, &event).await.map_err(fail())?;
+            record(&mut tx, by, &event).await.map_err(fail())?;
         }
         tx.commit().await.map_err(fail())?;
         Ok(namespace)

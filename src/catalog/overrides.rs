@@ -1,11 +1,13 @@
 //! Overrides of security claims: who let writes pass, until when and why. Rows stay as history.
 
+use serde_json::json;
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 use ulid::Ulid;
 
 use super::{Catalog, Error};
-use crate::domain::Timestamp;
+use super::audit::note;
+use crate::domain::{Actor, AuditAction, Deed, Subject, Timestamp};
 
 /// An override as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +29,7 @@ impl Catalog {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn set_override(&self, row: &OverrideRow) -> Result<(), Error> {
+    pub async fn set_override(&self, row: &OverrideRow, who: &Actor) -> Result<(), Error> {
         let fail = || Error::during("record an override");
         let mut tx = self.write.begin_with("begin immediate").await.map_err(fail())?;
         end(&mut tx, &row.claim, &row.by, row.since).await.map_err(fail())?;
@@ -44,6 +46,9 @@ impl Catalog {
         .execute(&mut *tx)
         .await
         .map_err(fail())?;
+        let details = json!({ "until": row.until, "reason": row.reason, "by": row.by });
+        let deed = Deed::done(AuditAction::OverrideSet, Subject::claim(&row.claim), details);
+        note(&mut tx, who, &deed).await.map_err(fail())?;
         tx.commit().await.map_err(fail())
     }
 
@@ -51,10 +56,16 @@ impl Catalog {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn end_override(&self, claim: &str, by: &str) -> Result<bool, Error> {
+    pub async fn end_override(&self, claim: &str, by: &str, who: &Actor) -> Result<bool, Error> {
         let fail = || Error::during("end an override");
-        let mut connection = self.write.acquire().await.map_err(fail())?;
-        end(&mut connection, claim, by, Timestamp::now()).await.map_err(fail())
+        let mut tx = self.write.begin_with("begin immediate").await.map_err(fail())?;
+        if !end(&mut tx, claim, by, Timestamp::now()).await.map_err(fail())? {
+            return Ok(false);
+        }
+        let deed = Deed::done(AuditAction::OverrideEnd, Subject::claim(claim), json!({ "by": by }));
+        note(&mut tx, who, &deed).await.map_err(fail())?;
+        tx.commit().await.map_err(fail())?;
+        Ok(true)
     }
 
     /// The overrides in force, by claim.
@@ -119,13 +130,13 @@ mod tests {
             since: now,
         };
         let later = now.plus(Duration::from_mins(1));
-        catalog.set_override(&row("versioned", later)).await.unwrap();
-        catalog.set_override(&row("versioned", later.plus(Duration::from_mins(1)))).await.unwrap();
-        catalog.set_override(&row("canary", Timestamp::from_millis(now.millis() - 1))).await.unwrap();
+        catalog.set_override(&row("versioned", later), &Actor::operator()).await.unwrap();
+        catalog.set_override(&row("versioned", later.plus(Duration::from_mins(1))), &Actor::operator()).await.unwrap();
+        catalog.set_override(&row("canary", Timestamp::from_millis(now.millis() - 1)), &Actor::operator()).await.unwrap();
         assert_eq!(catalog.overrides().await.unwrap(), [row("versioned", later.plus(Duration::from_mins(1)))]);
-        assert!(catalog.end_override("versioned", "you").await.unwrap());
-        assert!(!catalog.end_override("versioned", "you").await.unwrap());
-        assert!(!catalog.end_override("canary", "you").await.unwrap());
+        assert!(catalog.end_override("versioned", "you", &Actor::operator()).await.unwrap());
+        assert!(!catalog.end_override("versioned", "you", &Actor::operator()).await.unwrap());
+        assert!(!catalog.end_override("canary", "you", &Actor::operator()).await.unwrap());
         assert_eq!(catalog.overrides().await.unwrap(), []);
         let kept = sqlx::query("select id from posture_overrides").fetch_all(&catalog.read).await.unwrap();
         assert_eq!(kept.len(), 3);

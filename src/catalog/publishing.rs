@@ -8,7 +8,7 @@ use super::idempotency::answer_key;
 use super::objects::{NewObject, insert_object, model_row};
 use super::{Catalog, Error, Refusal, showing};
 use crate::domain::{
-    AliasChange, DraftId, FileEntry, Integrity, Manifest, ManifestObject, Metadata, ModelRef, ObjectKey, Sha256Digest,
+    Actor, AliasChange, DraftId, FileEntry, Integrity, Manifest, ManifestObject, Metadata, ModelRef, ObjectKey, Origin, Sha256Digest,
     Timestamp, VersionNumber,
 };
 
@@ -23,6 +23,8 @@ pub struct NewVersion {
     pub files: Vec<NewObject>,
     /// What the publisher says of it.
     pub metadata: Metadata,
+    /// Where the request came from.
+    pub origin: Origin,
     /// Of all that was asked, for a request that is sent again with the same key.
     pub fingerprint: Sha256Digest,
     /// Aliases that are to name the version when it becomes visible.
@@ -39,7 +41,7 @@ pub struct DraftToPublish {
     /// Digest over the files of that revision.
     pub digest: Sha256Digest,
     /// Who publishes.
-    pub by: String,
+    pub by: Actor,
     /// What is said of the version.
     pub metadata: Metadata,
     /// Aliases that are to name the version when it becomes visible.
@@ -63,6 +65,7 @@ struct Row<'a> {
     digest: Sha256Digest,
     metadata: &'a Metadata,
     by: &'a str,
+    origin: &'a Origin,
     plain_prefix: bool,
     aliases: &'a [AliasChange],
 }
@@ -83,7 +86,8 @@ impl Catalog {
         let model = model_row(&mut tx, &draft.model).await.map_err(fail())?;
         let (digest, metadata) = (new.digest, &new.metadata);
         let by = &draft.created_by;
-        let row = Row { prefix: draft.prefix, digest, metadata, by, plain_prefix: true, aliases: &new.aliases };
+        let (origin, aliases) = (&new.origin, &new.aliases);
+        let row = Row { prefix: draft.prefix, digest, metadata, by, origin, plain_prefix: true, aliases };
         let version = number_version(&mut tx, model, &draft.model, &row, now).await?;
         for file in &new.files {
             let object = insert_object(&mut tx, model, draft.vault, file, new.max_bytes, now).await.map_err(fail())?;
@@ -134,7 +138,8 @@ impl Catalog {
             prefix: draft.prefix,
             digest: new.digest,
             metadata: &new.metadata,
-            by: &new.by,
+            by: &new.by.principal,
+            origin: &new.by.origin,
             plain_prefix: has_plain_prefix(&mut tx, draft).await.map_err(fail())?,
             aliases: &new.aliases,
         };
@@ -336,8 +341,8 @@ async fn number_version(
     .map_err(fail())?;
     let row = sqlx::query(
         "insert into versions (model_id, number, state, draft_id, digest, file_count, total_size, declared_files, \
-         metadata, created_at, created_by, plain_prefix, wanted_aliases) \
-         values ($1, $2, 'publishing', $3, $4, 0, 0, 0, $5, $6, $7, $8, $9) returning id, model_id, number",
+         metadata, created_at, created_by, plain_prefix, wanted_aliases, origin) \
+         values ($1, $2, 'publishing', $3, $4, 0, 0, 0, $5, $6, $7, $8, $9, $10) returning id, model_id, number",
     )
     .bind(model_id)
     .bind(number)
@@ -348,6 +353,7 @@ async fn number_version(
     .bind(version.by)
     .bind(i64::from(version.plain_prefix && spelled == 1))
     .bind(showing::wanted(version.aliases))
+    .bind(serde_json::json!(version.origin).to_string())
     .fetch_one(tx)
     .await
     .map_err(fail())?;

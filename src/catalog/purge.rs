@@ -4,9 +4,9 @@ use sqlx::{AnyConnection, Row as _};
 
 use super::condemned::condemn_unreferenced_of;
 use super::listing::{model_ref, number, version_number};
-use super::outbox::record;
+use super::audit::record;
 use super::{Catalog, Error};
-use crate::domain::{Event, ModelRef, Timestamp, VersionNumber};
+use crate::domain::{Actor, Event, ModelRef, Timestamp, VersionNumber};
 
 /// A version on its way out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,7 +74,7 @@ impl Catalog {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn begin_purge(&self, version: &Purge, now: Timestamp) -> Result<bool, Error> {
+    pub async fn begin_purge(&self, version: &Purge, now: Timestamp, by: &Actor) -> Result<bool, Error> {
         let fail = || Error::during("begin to purge a version");
         let mut tx = self.write.begin_with("begin immediate").await.map_err(fail())?;
         let done = sqlx::query(concat!(
@@ -90,7 +90,7 @@ impl Catalog {
         if done.rows_affected() == 0 {
             return Ok(false);
         }
-        record(&mut tx, &version.event()).await.map_err(fail())?;
+        record(&mut tx, by, &version.event()).await.map_err(fail())?;
         tx.commit().await.map_err(fail())?;
         Ok(true)
     }
@@ -121,7 +121,13 @@ impl Catalog {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn begin_model_purge(&self, model: &ModelPurge, now: Timestamp, limit: i64) -> Result<u64, Error> {
+    pub async fn begin_model_purge(
+        &self,
+        model: &ModelPurge,
+        now: Timestamp,
+        limit: i64,
+        by: &Actor,
+    ) -> Result<u64, Error> {
         let fail = || Error::during("begin to purge a model");
         let mut tx = self.write.begin_with("begin immediate").await.map_err(fail())?;
         // 0 tells that it has begun: no clock that is behind restores it.
@@ -151,7 +157,7 @@ impl Catalog {
                 .execute(&mut *tx)
                 .await
                 .map_err(fail())?;
-            record(&mut tx, &version.event()).await.map_err(fail())?;
+            record(&mut tx, by, &version.event()).await.map_err(fail())?;
         }
         tx.commit().await.map_err(fail())?;
         Ok(rows.len() as u64)
@@ -225,7 +231,7 @@ impl Catalog {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn end_model_purge(&self, model: &ModelPurge, now: Timestamp) -> Result<bool, Error> {
+    pub async fn end_model_purge(&self, model: &ModelPurge, now: Timestamp, by: &Actor) -> Result<bool, Error> {
         let fail = || Error::during("end the purge of a model");
         let mut tx = self.write.begin_with("begin immediate").await.map_err(fail())?;
         let row = sqlx::query(
@@ -243,7 +249,7 @@ impl Catalog {
         forget_aliases(&mut tx, model.id).await.map_err(fail())?;
         let last_number = number(&row, "last_number")?;
         let event = Event::ModelPurged { model: model.model.clone(), last_number, at: now };
-        record(&mut tx, &event).await.map_err(fail())?;
+        record(&mut tx, by, &event).await.map_err(fail())?;
         tx.commit().await.map_err(fail())?;
         Ok(true)
     }

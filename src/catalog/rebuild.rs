@@ -2,11 +2,16 @@
 
 use std::collections::HashMap;
 
+use serde_json::json;
 use sqlx::{AnyConnection, Row as _};
 
+use super::audit::note;
 use super::listing::{number, text};
 use super::{Catalog, Error, replay};
-use crate::domain::{FilePath, Integrity, JournalEntry, Manifest, ManifestObject, ModelRef, Timestamp, version_digest};
+use crate::domain::{
+    Actor, AuditAction, AuditHead, Deed, FilePath, Integrity, JournalEntry, Manifest, ManifestObject, ModelRef, Subject,
+    Timestamp, version_digest,
+};
 
 /// The lease that a rebuild takes when it begins and gives back when it is through: what lies between is no catalog.
 const LEASE: &str = "rebuild";
@@ -183,9 +188,11 @@ impl Catalog {
 
     /// Computes what follows from all rows, and says that the catalog is whole; the outbox goes on after `last_entry`.
     ///
+    /// `earlier`: where the bucket says that audit logs of this catalog ended; the log tells that they did.
+    ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn end_rebuild(&self, last_entry: i64) -> Result<Extent, Error> {
+    pub async fn end_rebuild(&self, last_entry: i64, earlier: &[AuditHead]) -> Result<Extent, Error> {
         let fail = || Error::during("end a rebuild");
         let mut tx = self.write.begin_with("begin immediate").await.map_err(fail())?;
         for derived in [
@@ -219,13 +226,22 @@ impl Catalog {
         .fetch_one(&mut *tx)
         .await
         .map_err(fail())?;
-        tx.commit().await.map_err(fail())?;
-        Ok(Extent {
+        let extent = Extent {
             models: number(&row, "models")?,
             versions: number(&row, "versions")?,
             objects: number(&row, "objects")?,
             aliases: number(&row, "aliases")?,
-        })
+        };
+        let head = |head: &AuditHead| json!({ "chain": head.chain, "seq": head.seq, "hash": head.hash.to_string() });
+        let details = json!({
+            "models": extent.models,
+            "versions": extent.versions,
+            "earlier_logs": earlier.iter().map(head).collect::<Vec<_>>(),
+        });
+        let deed = Deed::done(AuditAction::CatalogRebuild, Subject::catalog(), details);
+        note(&mut tx, &Actor::operator(), &deed).await.map_err(fail())?;
+        tx.commit().await.map_err(fail())?;
+        Ok(extent)
     }
 }
 

@@ -1,13 +1,15 @@
 //! Versions become visible, in the order of their numbers, and the aliases that were asked for move with them.
 
+use serde_json::json;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
 
 use super::aliases::move_alias;
+use super::audit::note;
 use super::error::stored;
 use super::listing::{number, text, version_number};
 use super::{AliasOutcome, Catalog, Error, Refusal, Unfinished};
-use crate::domain::{Alias, AliasChange, ModelRef, Timestamp, VersionNumber};
+use crate::domain::{Actor, Alias, AliasChange, AuditAction, Deed, ModelRef, Origin, Subject, Timestamp, VersionNumber};
 
 /// What `versions.wanted_aliases` holds: the wishes until the version is visible, and then those that came to nothing.
 #[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
@@ -68,7 +70,8 @@ impl Catalog {
             .await
             .map_err(fail())?;
         let ready = sqlx::query(
-            "select v.id, v.number, v.created_by, coalesce(v.wanted_aliases, '') as wanted_aliases, \
+            "select v.id, v.number, v.created_by, v.digest, v.file_count, v.total_size, \
+             coalesce(v.origin, '') as origin, coalesce(v.wanted_aliases, '') as wanted_aliases, \
              n.name as namespace, m.name as model from versions v join models m on m.id = v.model_id \
              join namespaces n on n.id = m.namespace_id where v.model_id = $1 and v.state = 'described' \
              and not exists (select 1 from versions lower where lower.model_id = $1 and lower.state = 'publishing' \
@@ -113,6 +116,18 @@ fn read(row: &AnyRow) -> Result<Wanted, Error> {
     serde_json::from_str(&json).map_err(|_| Error::Corrupt { what: "list of wanted aliases", value: json })
 }
 
+/// Who asked for a version, and from where.
+fn publisher(row: &AnyRow) -> Result<Actor, Error> {
+    let origin = text(row, "origin")?;
+    // Versions that a release before this one gave their number have none.
+    let origin = if origin.is_empty() {
+        Origin::default()
+    } else {
+        serde_json::from_str(&origin).map_err(|_| Error::Corrupt { what: "origin of a request", value: origin })?
+    };
+    Ok(Actor { principal: text(row, "created_by")?, origin })
+}
+
 /// Shows one version, and moves the aliases that were asked for with it.
 async fn show(tx: &mut AnyConnection, model_id: i64, row: &AnyRow) -> Result<(), Error> {
     let fail = || Error::during("publish a version");
@@ -122,15 +137,22 @@ async fn show(tx: &mut AnyConnection, model_id: i64, row: &AnyRow) -> Result<(),
         .execute(&mut *tx)
         .await
         .map_err(fail())?;
-    let wishes = read(row)?.wishes;
-    if wishes.is_empty() {
-        return Ok(());
-    }
     let model = ModelRef {
         namespace: stored("namespace", &text(row, "namespace")?)?,
         name: stored("model name", &text(row, "model")?)?,
     };
-    let by = text(row, "created_by")?;
+    let by = publisher(row)?;
+    let details = json!({
+        "digest": format!("sha256:{}", text(row, "digest")?),
+        "files": number(row, "file_count")?,
+        "size": number(row, "total_size")?,
+    });
+    let deed = Deed::done(AuditAction::VersionPublish, Subject::version(&model, to), details);
+    note(&mut *tx, &by, &deed).await.map_err(fail())?;
+    let wishes = read(row)?.wishes;
+    if wishes.is_empty() {
+        return Ok(());
+    }
     let mut lost = Vec::new();
     for wish in wishes {
         let change = AliasChange { to: Some(to), ..wish };

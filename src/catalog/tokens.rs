@@ -1,12 +1,14 @@
 //! API tokens, by the digest of their text. A revoked one stays, so that its name is not forgotten.
 
+use serde_json::json;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
 
-use super::grants::{GrantRow, add_grant};
+use super::audit::note;
+use super::grants::{GrantRow, add_grant, forget_grants};
 use super::listing::{Page, number, text};
 use super::{Catalog, Error};
-use crate::domain::{Grantee, Sha256Digest, Timestamp};
+use crate::domain::{Actor, AuditAction, Deed, Grantee, Sha256Digest, Subject, Timestamp};
 
 /// A token as stored: everything but its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,6 +133,7 @@ impl Catalog {
         token: &TokenRow,
         digest: Sha256Digest,
         grant: &GrantRow,
+        by: &Actor,
     ) -> Result<bool, Error> {
         let fail = || Error::during("record the first token");
         let mut tx = self.write.begin_with("begin immediate").await.map_err(fail())?;
@@ -139,7 +142,8 @@ impl Catalog {
             return Ok(false);
         }
         insert(&mut tx, token, digest).await.map_err(fail())?;
-        add_grant(&mut tx, grant).await.map_err(fail())?;
+        note(&mut tx, by, &made(AuditAction::TokenMake, token, json!({}))).await.map_err(fail())?;
+        add_grant(&mut tx, grant, by).await.map_err(fail())?;
         tx.commit().await.map_err(fail())?;
         Ok(true)
     }
@@ -148,18 +152,25 @@ impl Catalog {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn add_token(&self, token: &TokenRow, digest: Sha256Digest, grants: &[GrantRow]) -> Result<bool, Error> {
+    pub async fn add_token(
+        &self,
+        token: &TokenRow,
+        digest: Sha256Digest,
+        grants: &[GrantRow],
+        by: &Actor,
+    ) -> Result<bool, Error> {
         let fail = || Error::during("record a token");
         let mut tx = self.write.begin_with("begin immediate").await.map_err(fail())?;
         if has_valid(&mut tx, &token.name).await.map_err(fail())? {
             return Ok(false);
         }
         // What a token of this name was granted in former times is not for whoever takes the name now.
-        forget_grants(&mut tx, &token.name).await.map_err(fail())?;
+        forget_grants(&mut tx, &Grantee::token(&token.name), by).await?;
         insert(&mut tx, token, digest).await.map_err(fail())?;
+        note(&mut tx, by, &made(AuditAction::TokenMake, token, json!({}))).await.map_err(fail())?;
         for grant in grants {
-            add_grant(&mut tx, grant).await.map_err(fail())?;
-        }
+            add_grant(&mut tx, grant, by).await.map_err(fail())?;
+            }
         tx.commit().await.map_err(fail())?;
         Ok(true)
     }
@@ -175,6 +186,7 @@ impl Catalog {
         old_until: Timestamp,
         token: &TokenRow,
         digest: Sha256Digest,
+        by: &Actor,
     ) -> Result<bool, Error> {
         let fail = || Error::during("rotate a token");
         let mut tx = self.write.begin_with("begin immediate").await.map_err(fail())?;
@@ -193,6 +205,8 @@ impl Catalog {
             return Ok(false);
         }
         insert(&mut tx, token, digest).await.map_err(fail())?;
+        let details = json!({ "old": old, "old_until": old_until });
+        note(&mut tx, by, &made(AuditAction::TokenRotate, token, details)).await.map_err(fail())?;
         tx.commit().await.map_err(fail())?;
         Ok(true)
     }
@@ -201,7 +215,7 @@ impl Catalog {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn revoke_token(&self, id: &str, by: &str) -> Result<bool, Error> {
+    pub async fn revoke_token(&self, id: &str, by: &Actor) -> Result<bool, Error> {
         let fail = || Error::during("revoke a token");
         let mut tx = self.write.begin_with("begin immediate").await.map_err(fail())?;
         let row = sqlx::query(
@@ -209,15 +223,17 @@ impl Catalog {
         )
         .bind(id)
         .bind(Timestamp::now().millis())
-        .bind(by)
+        .bind(&by.principal)
         .fetch_optional(&mut *tx)
         .await
         .map_err(fail())?;
         let Some(row) = row else { return Ok(false) };
         let name = text(&row, "name")?;
         if !has_valid(&mut tx, &name).await.map_err(fail())? {
-            forget_grants(&mut tx, &name).await.map_err(fail())?;
+            forget_grants(&mut tx, &Grantee::token(&name), by).await?;
         }
+        let deed = Deed::done(AuditAction::TokenRevoke, Subject::token(id), json!({ "name": name }));
+        note(&mut tx, by, &deed).await.map_err(fail())?;
         tx.commit().await.map_err(fail())?;
         Ok(true)
     }
@@ -235,6 +251,15 @@ impl Catalog {
             .map_err(Error::during("note the use of a token"))?;
         Ok(())
     }
+}
+
+/// A deed that made a token.
+fn made(action: AuditAction, token: &TokenRow, more: serde_json::Value) -> Deed {
+    let mut details = json!({ "name": token.name, "expires_at": token.expires_at });
+    if let (Some(details), serde_json::Value::Object(more)) = (details.as_object_mut(), more) {
+        details.extend(more);
+    }
+    Deed::done(action, Subject::token(&token.id), details)
 }
 
 async fn insert(tx: &mut AnyConnection, token: &TokenRow, digest: Sha256Digest) -> Result<(), sqlx::Error> {
@@ -262,10 +287,4 @@ async fn has_valid(tx: &mut AnyConnection, name: &str) -> Result<bool, sqlx::Err
     .fetch_optional(tx)
     .await?;
     Ok(row.is_some())
-}
-
-async fn forget_grants(tx: &mut AnyConnection, name: &str) -> Result<(), sqlx::Error> {
-    let principal = Grantee::token(name);
-    sqlx::query("delete from grants where principal = $1").bind(principal.as_str()).execute(tx).await?;
-    Ok(())
 }

@@ -4,10 +4,10 @@ use sqlx::AnyConnection;
 
 use super::heads::{ModelHead, NAMED, Objection, Outcome, VersionHead, aliases};
 use super::listing::{Deletion, Page, VersionRow, number, version_number};
-use super::outbox::record;
+use super::audit::record;
 use super::versions::version_select;
 use super::{Catalog, Error};
-use crate::domain::{Event, ModelRef, Timestamp, VersionNumber, VersionState};
+use crate::domain::{Actor, Event, ModelRef, Timestamp, VersionNumber, VersionState};
 
 const TRASH: &str = "move a version to the trash";
 const TRASH_MODEL: &str = "move a model to the trash";
@@ -22,6 +22,7 @@ impl Catalog {
         model: &ModelRef,
         version: VersionNumber,
         deletion: Deletion,
+        by: &Actor,
     ) -> Outcome<(Deletion, VersionState)> {
         let fail = || Error::during(TRASH);
         let mut tx = self.write.begin_with("begin immediate").await.map_err(fail())?;
@@ -35,7 +36,7 @@ impl Catalog {
         if let Some(refusal) = kept(&mut tx, &head).await? {
             return Ok(Err(refusal));
         }
-        move_to_trash(&mut tx, &head, &deletion).await.map_err(fail())?;
+        move_to_trash(&mut tx, &head, &deletion, by).await.map_err(fail())?;
         tx.commit().await.map_err(fail())?;
         Ok(Ok((deletion, VersionState::Trashed)))
     }
@@ -50,6 +51,7 @@ impl Catalog {
         version: VersionNumber,
         rules: &str,
         deletion: &Deletion,
+        by: &Actor,
     ) -> Result<bool, Error> {
         let fail = || Error::during(TRASH);
         let mut tx = self.write.begin_with("begin immediate").await.map_err(fail())?;
@@ -65,7 +67,7 @@ impl Catalog {
         if is_highest || head.model.retention != rules || kept(&mut tx, &head).await?.is_some() {
             return Ok(false);
         }
-        move_to_trash(&mut tx, &head, deletion).await.map_err(fail())?;
+        move_to_trash(&mut tx, &head, deletion, by).await.map_err(fail())?;
         tx.commit().await.map_err(fail())?;
         Ok(true)
     }
@@ -74,7 +76,7 @@ impl Catalog {
     ///
     /// # Errors
     /// [`Error`] of the database; refused when its purge has begun.
-    pub async fn restore_version(&self, model: &ModelRef, version: VersionNumber) -> Outcome<()> {
+    pub async fn restore_version(&self, model: &ModelRef, version: VersionNumber, by: &Actor) -> Outcome<()> {
         let fail = || Error::during("take a version out of the trash");
         let mut tx = self.write.begin_with("begin immediate").await.map_err(fail())?;
         let head = match VersionHead::find(&mut tx, model, version).await? {
@@ -95,7 +97,7 @@ impl Catalog {
         .await
         .map_err(fail())?;
         let event = Event::VersionRestored { model: head.model.model, number: version };
-        record(&mut tx, &event).await.map_err(fail())?;
+        record(&mut tx, by, &event).await.map_err(fail())?;
         tx.commit().await.map_err(fail())?;
         Ok(Ok(()))
     }
@@ -104,7 +106,7 @@ impl Catalog {
     ///
     /// # Errors
     /// [`Error`] of the database; refused when it has an alias, a version on hold, or one that is being published.
-    pub async fn trash_model(&self, model: &ModelRef, deletion: Deletion) -> Outcome<Deletion> {
+    pub async fn trash_model(&self, model: &ModelRef, deletion: Deletion, who: &Actor) -> Outcome<Deletion> {
         let fail = || Error::during(TRASH_MODEL);
         let mut tx = self.write.begin_with("begin immediate").await.map_err(fail())?;
         let head = match ModelHead::find(&mut tx, model).await? {
@@ -140,7 +142,7 @@ impl Catalog {
             .await
             .map_err(fail())?;
         let Deletion { at, by, purge_at } = deletion.clone();
-        record(&mut tx, &Event::ModelTrashed { model: head.model, at, by, purge_at }).await.map_err(fail())?;
+        record(&mut tx, who, &Event::ModelTrashed { model: head.model, at, by, purge_at }).await.map_err(fail())?;
         tx.commit().await.map_err(fail())?;
         Ok(Ok(deletion))
     }
@@ -149,7 +151,7 @@ impl Catalog {
     ///
     /// # Errors
     /// [`Error`] of the database; refused when its time is over.
-    pub async fn restore_model(&self, model: &ModelRef) -> Outcome<()> {
+    pub async fn restore_model(&self, model: &ModelRef, by: &Actor) -> Outcome<()> {
         let fail = || Error::during("take a model out of the trash");
         let mut tx = self.write.begin_with("begin immediate").await.map_err(fail())?;
         let head = match ModelHead::find(&mut tx, model).await? {
@@ -166,7 +168,7 @@ impl Catalog {
             .execute(&mut *tx)
             .await
             .map_err(fail())?;
-        record(&mut tx, &Event::ModelRestored { model: head.model }).await.map_err(fail())?;
+        record(&mut tx, by, &Event::ModelRestored { model: head.model }).await.map_err(fail())?;
         tx.commit().await.map_err(fail())?;
         Ok(Ok(()))
     }
@@ -219,7 +221,12 @@ async fn held(tx: &mut AnyConnection, model: i64) -> Result<Vec<VersionNumber>, 
     rows.iter().map(version_number).collect()
 }
 
-async fn move_to_trash(tx: &mut AnyConnection, head: &VersionHead, deletion: &Deletion) -> Result<(), sqlx::Error> {
+async fn move_to_trash(
+    tx: &mut AnyConnection,
+    head: &VersionHead,
+    deletion: &Deletion,
+    who: &Actor,
+) -> Result<(), sqlx::Error> {
     sqlx::query("update versions set state = 'trashed', deleted_at = $2, deleted_by = $3, purge_at = $4 where id = $1")
         .bind(head.id)
         .bind(deletion.at.millis())
@@ -229,7 +236,7 @@ async fn move_to_trash(tx: &mut AnyConnection, head: &VersionHead, deletion: &De
         .await?;
     let Deletion { at, by, purge_at } = deletion.clone();
     let event = Event::VersionTrashed { model: head.model.model.clone(), number: head.number, at, by, purge_at };
-    record(tx, &event).await
+    record(tx, who, &event).await
 }
 
 impl Catalog {

@@ -1,13 +1,16 @@
 //! Objects whose digest is only the client's word: which are to be read, and what came of it.
 
+use serde_json::json;
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
 use super::error::stored;
 use super::listing::{number, text};
-use super::outbox::record;
+use super::audit::{note, record};
 use super::{Catalog, Error};
-use crate::domain::{DraftId, Event, Integrity, ModelRef, Sha256Digest, Timestamp, VersionNumber};
+use crate::domain::{
+    Actor, AuditAction, Deed, DraftId, Event, Integrity, ModelRef, Sha256Digest, Subject, Timestamp, VersionNumber,
+};
 
 /// Versions that a report on a quarantine names; more are counted.
 const NAMED: i64 = 20;
@@ -88,6 +91,21 @@ impl ObjectToCheck {
     }
 }
 
+impl Recorded {
+    /// The quarantine as the audit log tells it: an object belongs to one model, and so do the versions that use it.
+    fn deed(&self, object: &ObjectToCheck) -> Option<Deed> {
+        let (model, _) = self.quarantined.first()?;
+        let versions: Vec<i64> = self.quarantined.iter().map(|(_, number)| number.get()).collect();
+        let details = json!({
+            "reason": self.reason,
+            "sha256": object.sha256.to_string(),
+            "versions": versions,
+            "version_count": self.count,
+        });
+        Some(Deed::done(AuditAction::VersionQuarantine, Subject::model(model), details))
+    }
+}
+
 impl Found {
     const fn integrity(self) -> Integrity {
         match self {
@@ -163,7 +181,12 @@ impl Catalog {
     ///
     /// # Errors
     /// [`Error`] of the database, or of a row that is not ours; nothing is recorded then.
-    pub async fn record_found(&self, object: &ObjectToCheck, found: Found) -> Result<Option<Recorded>, Error> {
+    pub async fn record_found(
+        &self,
+        object: &ObjectToCheck,
+        found: Found,
+        by: &Actor,
+    ) -> Result<Option<Recorded>, Error> {
         let fail = || Error::during("record what an object is");
         let (now, integrity) = (Timestamp::now(), found.integrity());
         let mut tx = self.write.begin_with("begin immediate").await.map_err(fail())?;
@@ -192,7 +215,10 @@ impl Catalog {
             integrity,
             at: now,
         };
-        record(&mut tx, &event).await.map_err(fail())?;
+        record(&mut tx, by, &event).await.map_err(fail())?;
+        if let Some(deed) = recorded.deed(object) {
+            note(&mut tx, by, &deed).await.map_err(fail())?;
+        }
         tx.commit().await.map_err(fail())?;
         Ok(Some(recorded))
     }

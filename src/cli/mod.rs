@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod audit;
 mod bucket;
 mod check_config;
 mod embedded;
@@ -47,6 +48,9 @@ enum Command {
     Sweep(sweep::Sweep),
     /// Look again at everything that is stored, and read it; exit 1 when something is wrong.
     Verify(verify::Verify),
+    /// Read the audit log again, and find what was altered, removed or moved in it; exit 1 then.
+    #[command(subcommand)]
+    Audit(audit::Audit),
     /// Run the embedded S3 and KMS alone, for repairs with other clients when the service does not start.
     Embedded(Settings),
     /// Make the catalog anew from the bucket alone, into an empty database; exit 1 when anything was lost.
@@ -107,6 +111,7 @@ pub fn run() -> ExitCode {
         Command::Bucket(bucket) => bucket.run(),
         Command::Token(token) => token.run(),
         Command::Grant(grant) => grant.run(),
+        Command::Audit(audit) => audit.run(),
         Command::Sweep(sweep) => sweep.run(),
         Command::Verify(verify) => verify.run(),
         Command::Embedded(settings) => embedded::run(&settings).map(done),

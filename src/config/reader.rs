@@ -132,6 +132,7 @@ impl Reader {
         let policies_dir = self.text("policies_dir").map(PathBuf::from);
         let secured = self.secured(&runtime_principals, is_s3);
         let watch = Duration::from_secs(self.number("watch_seconds", 1..=86_400, 300));
+        let audit_head = Duration::from_secs(self.number("audit_head_seconds", 1..=86_400, 300));
         let storage_timeout = Duration::from_secs(self.number("storage_timeout_seconds", 1..=600, 15));
         let limits = self.limits();
         let sweeping = self.sweeping();
@@ -169,6 +170,7 @@ impl Reader {
             policies_dir,
             secured,
             watch,
+            audit_head,
             storage_timeout,
             limits,
             sweeping,

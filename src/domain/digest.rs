@@ -34,6 +34,11 @@ impl Sha256Digest {
         Self(hash.try_into().expect("SHA-256 gives 32 bytes"))
     }
 
+    /// From its 32 bytes.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     /// The 32 bytes.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{DraftId, FilePath, ModelRef, VersionNumber};
+use super::{AuditHead, DraftId, FilePath, ModelRef, VersionNumber};
 
 /// Where an object lies in the bucket: the only place that knows the layout.
 ///
@@ -39,6 +39,13 @@ pub enum ObjectKey<'a> {
         /// Number of the entry.
         seq: i64,
     },
+    /// `audit/{catalog}/{chain}/{seq}-{hash}.json`: an end of the audit log, all of it in the name.
+    AuditHead {
+        /// Id of the catalog.
+        catalog: &'a str,
+        /// Where the log ended.
+        head: &'a AuditHead,
+    },
     /// `strongroom-claim.json`: which catalog the bucket belongs to.
     Claim,
     /// `probes/{id}`: what the check at start writes and removes.
@@ -55,6 +62,9 @@ impl fmt::Display for ObjectKey<'_> {
             Self::DraftPrefix { model, draft } => write!(f, "models/{model}/{draft}/"),
             Self::Manifest { model, number } => write!(f, "manifests/{model}/{number}.json"),
             Self::Journal { catalog, seq } => write!(f, "journal/{catalog}/{seq:020}.json"),
+            Self::AuditHead { catalog, head: AuditHead { chain, seq, hash } } => {
+                write!(f, "audit/{catalog}/{chain}/{seq:020}-{hash}.json")
+            }
             Self::Claim => f.write_str("strongroom-claim.json"),
             Self::Probe { id } => write!(f, "probes/{id}"),
         }

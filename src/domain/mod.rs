@@ -3,8 +3,10 @@
 //! Every value that came from outside is parsed once, here, into a type that states its rule; nothing below this
 //! module checks a name again. The catalog's rows and the bucket's manifests go through the same doors.
 
+mod actor;
 mod alias_change;
 mod alias_pattern;
+mod audit;
 mod digest;
 mod event;
 mod grant;
@@ -25,8 +27,12 @@ mod time;
 mod token;
 mod words;
 
+pub use actor::{Actor, Origin};
 pub use alias_change::{AliasChange, Expected, InvalidReason};
 pub use alias_pattern::{AliasPattern, InvalidAliasPattern};
+pub use audit::{
+    AuditAction, AuditEntry, AuditHead, AuditResult, Deed, FIRST_AUDIT_HASH, InvalidSubject, Subject, UnknownWord,
+};
 pub use digest::{InvalidDigest, Sha256Digest, Sha256Hasher};
 pub use event::{Event, JournalEntry};
 pub use grant::{Grant, GrantOn, Grantee, InvalidGrant, Role};

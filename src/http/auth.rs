@@ -11,7 +11,8 @@ use base64::engine::general_purpose::STANDARD;
 use super::client_address::ClientAddress;
 use super::problem::ApiError;
 use super::request_log::RequestId;
-use crate::access::{Caller, Origin};
+use crate::access::Caller;
+use crate::domain::Origin;
 use crate::registry::Registry;
 
 /// The only paths that need no caller, and those below `/docs/`.

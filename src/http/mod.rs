@@ -150,6 +150,7 @@ fn route_list() -> OpenApiRouter<Registry> {
         .routes(routes!(v1::grants::give_grant, v1::grants::list_grants))
         .routes(routes!(v1::grants::take_grant_back))
         .routes(routes!(v1::grants::authorize))
+        .routes(routes!(v1::audit::audit))
         .routes(routes!(v1::posture::posture))
         .routes(routes!(v1::posture::set_override))
         .routes(routes!(v1::posture::end_override))

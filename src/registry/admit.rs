@@ -5,7 +5,7 @@
 
 use super::{Error, Registry};
 use crate::access::{Action, Caller, Resource};
-use crate::domain::{AliasChange, Labels, ModelRef, Namespace};
+use crate::domain::{AliasChange, Deed, Labels, ModelRef, Namespace, Subject};
 
 impl Registry {
     /// Lets a caller go on who may do this with a model.
@@ -13,6 +13,12 @@ impl Registry {
     /// # Errors
     /// [`Error::ModelNotFound`] for who may not even read it, else [`Error::Forbidden`]; of the catalog.
     pub(super) async fn admit(&self, caller: &Caller, action: Action, model: &ModelRef) -> Result<(), Error> {
+        let admitted = self.decide(caller, action, model).await;
+        self.noting_refusal(caller, action, Subject::model(model), admitted).await
+    }
+
+    /// As [`Self::admit`], and a refusal is not noted: for what would take longer then than what is not there.
+    pub(super) async fn decide(&self, caller: &Caller, action: Action, model: &ModelRef) -> Result<(), Error> {
         let labels = self.labels_for_policies(model).await?;
         let resource = Resource::Model(model, &labels);
         if caller.may(action, resource) {
@@ -45,11 +51,13 @@ impl Registry {
             if caller.may(action, Resource::Alias { model, labels: &labels, alias, protected }) {
                 continue;
             }
-            if caller.may(Action::Read, Resource::Model(model, &labels)) {
+            let refused = if caller.may(Action::Read, Resource::Model(model, &labels)) {
                 let kind = if protected { "protected alias" } else { "alias" };
-                return Err(Error::Forbidden { action, on: format!("the {kind} `{alias}` of the model `{model}`") });
-            }
-            return Err(Error::ModelNotFound(model.clone()));
+                Error::Forbidden { action, on: format!("the {kind} `{alias}` of the model `{model}`") }
+            } else {
+                Error::ModelNotFound(model.clone())
+            };
+            return self.noting_refusal(caller, action, Subject::alias(model, alias), Err(refused)).await;
         }
         Ok(())
     }
@@ -61,13 +69,50 @@ impl Registry {
         }
         Ok(self.catalog().labels(model).await?)
     }
+
+    /// Lets a caller go on who may do this with a namespace.
+    ///
+    /// # Errors
+    /// [`Error::NamespaceNotFound`] for who may not even read it, else [`Error::Forbidden`].
+    pub(super) async fn admit_namespace(
+        &self,
+        caller: &Caller,
+        action: Action,
+        namespace: &Namespace,
+    ) -> Result<(), Error> {
+        let admitted = decide_on_namespace(caller, action, namespace);
+        self.noting_refusal(caller, action, Subject::namespace(namespace), admitted).await
+    }
+
+    /// Lets a caller go on who may do this with the service itself, which everybody knows to be there.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`].
+    pub(super) async fn admit_system(&self, caller: &Caller, action: Action) -> Result<(), Error> {
+        let admitted = decide_on_system(caller, action);
+        self.noting_refusal(caller, action, Subject::service(), admitted).await
+    }
+
+    /// Writes a refusal into the audit log, unless it was only of reading.
+    async fn noting_refusal(
+        &self,
+        caller: &Caller,
+        action: Action,
+        on: Subject,
+        admitted: Result<(), Error>,
+    ) -> Result<(), Error> {
+        let is_refusal =
+            matches!(admitted, Err(Error::Forbidden { .. } | Error::ModelNotFound(_) | Error::NamespaceNotFound(_)));
+        if is_refusal && !matches!(action, Action::Read | Action::Download | Action::Observe) {
+            // What is logged when that fails tells the rest: the caller is refused either way.
+            let _unwritten = self.append(caller.actor(), Deed::refused(action.as_str(), on)).await;
+        }
+        admitted
+    }
 }
 
-/// Lets a caller go on who may do this with a namespace.
-///
-/// # Errors
-/// [`Error::NamespaceNotFound`] for who may not even read it, else [`Error::Forbidden`].
-pub(super) fn admit_namespace(caller: &Caller, action: Action, namespace: &Namespace) -> Result<(), Error> {
+/// As [`Registry::admit_namespace`], without a note.
+pub(super) fn decide_on_namespace(caller: &Caller, action: Action, namespace: &Namespace) -> Result<(), Error> {
     let resource = Resource::Namespace(namespace);
     if caller.may(action, resource) {
         return Ok(());
@@ -78,11 +123,8 @@ pub(super) fn admit_namespace(caller: &Caller, action: Action, namespace: &Names
     Err(Error::NamespaceNotFound(namespace.clone()))
 }
 
-/// Lets a caller go on who may do this with the service itself, which everybody knows to be there.
-///
-/// # Errors
-/// [`Error::Forbidden`].
-pub(super) fn admit_system(caller: &Caller, action: Action) -> Result<(), Error> {
+/// As [`Registry::admit_system`], without a note.
+pub(super) fn decide_on_system(caller: &Caller, action: Action) -> Result<(), Error> {
     if caller.may(action, Resource::System) {
         return Ok(());
     }

@@ -23,7 +23,7 @@ impl Registry {
         change: &AliasChange,
     ) -> Result<Option<AliasRow>, Error> {
         self.admit_aliases(caller, model, std::slice::from_ref(change)).await?;
-        let outcome = self.catalog().change_alias(model, change, &caller.principal).await?;
+        let outcome = self.catalog().change_alias(model, change, &caller.actor()).await?;
         let outcome = outcome.map_err(|objection| match objection {
             Objection::ModelTrashed { until } => Error::ModelDeleted { model: model.clone(), until: Some(until) },
             _ => Error::ModelNotFound(model.clone()),

@@ -22,7 +22,7 @@ impl Registry {
         said: &Said,
     ) -> Result<VersionRow, Error> {
         self.admit(caller, Action::Describe, model).await?;
-        let done = self.catalog().describe_version(model, number, revision, said).await?;
+        let done = self.catalog().describe_version(model, number, revision, said, &caller.actor()).await?;
         done.map_err(|refusal| Error::refused(refusal, model, Some(number)))?;
         self.version(caller, model, &VersionRef::Number(number)).await
     }
@@ -39,7 +39,7 @@ impl Registry {
         reason: &Reason,
     ) -> Result<(), Error> {
         self.admit(caller, Action::Govern, model).await?;
-        let done = self.catalog().hold_version(model, number, Some(reason)).await?;
+        let done = self.catalog().hold_version(model, number, Some(reason), &caller.actor()).await?;
         done.map_err(|refusal| Error::refused(refusal, model, Some(number)))
     }
 
@@ -49,7 +49,7 @@ impl Registry {
     /// As [`Self::hold`].
     pub async fn release(&self, caller: &Caller, model: &ModelRef, number: VersionNumber) -> Result<(), Error> {
         self.admit(caller, Action::Govern, model).await?;
-        let done = self.catalog().hold_version(model, number, None).await?;
+        let done = self.catalog().hold_version(model, number, None, &caller.actor()).await?;
         done.map_err(|refusal| Error::refused(refusal, model, Some(number)))
     }
 }

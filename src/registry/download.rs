@@ -50,7 +50,8 @@ impl Registry {
     /// Of the object store.
     pub async fn download(
         &self,
-        _caller: &Caller,
+        caller: &Caller,
+        version: &VersionRow,
         file: &FileRow,
         range: Option<Range<u64>>,
         wanted: Wanted,
@@ -68,11 +69,13 @@ impl Registry {
                 .presign_get(seat, &file.s3_key, &file.s3_version_id, &content_disposition(&file.path), life)
                 .await?;
             if let Some(url) = url {
+                self.minted_urls(caller, version, [(file, url.expires_at)].into_iter()).await?;
                 return Ok(Download::Elsewhere(url));
             }
         }
         let whole = range.is_none().then_some(file.sha256);
         let range = range.unwrap_or(0..file.size);
+        self.note_read(caller, version, file, &range).await?;
         Ok(Download::Here(self.store().open(&file.s3_key, &file.s3_version_id, range, whole).await?))
     }
 }

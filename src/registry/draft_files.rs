@@ -6,7 +6,7 @@ use super::take_in::{Destination, TakeIn};
 use super::{Error, IncomingStream, Registry, StoreError};
 use crate::access::Caller;
 use crate::catalog::{DraftRow, FileRow, NewObject, UploadKind, UploadRow};
-use crate::domain::{DraftId, FilePath, Integrity, ObjectKey, Sha256Digest, Timestamp, UploadId, UploadToken};
+use crate::domain::{Actor, DraftId, FilePath, Integrity, ObjectKey, Sha256Digest, Timestamp, UploadId, UploadToken};
 use crate::failpoint;
 
 impl Registry {
@@ -28,20 +28,26 @@ impl Registry {
         self.posture_state().check().map_err(Error::WritesRefused)?;
         let turn = self.turn().await?;
         let upload = intent(caller, &draft, &path, size, None);
-        let registry = self.clone();
+        let (registry, by) = (self.clone(), caller.actor());
         let task = self.tasks.spawn(async move {
             let _turn = turn;
-            registry.stream_into(draft, upload, body).await
+            registry.stream_into(draft, upload, body, &by).await
         });
         task.await.unwrap_or(Err(Error::Interrupted))
     }
 
-    async fn stream_into(&self, draft: DraftRow, upload: UploadRow, body: IncomingStream) -> Result<FileRow, Error> {
+    async fn stream_into(
+        &self,
+        draft: DraftRow,
+        upload: UploadRow,
+        body: IncomingStream,
+        by: &Actor,
+    ) -> Result<FileRow, Error> {
         // Live before the row is there, so that recovery never sees it alone.
         let live = self.live_uploads.begin(upload.id);
         self.catalog().begin_uploads(&draft, std::slice::from_ref(&upload), self.room()).await?;
         failpoint::reached("put:after_row").await;
-        let outcome = self.stored(&draft, &upload, body).await;
+        let outcome = self.stored(&draft, &upload, body, by).await;
         if outcome.is_err() {
             let registry = self.clone();
             self.removing(async move {
@@ -53,7 +59,13 @@ impl Registry {
         outcome
     }
 
-    async fn stored(&self, draft: &DraftRow, upload: &UploadRow, body: IncomingStream) -> Result<FileRow, Error> {
+    async fn stored(
+        &self,
+        draft: &DraftRow,
+        upload: &UploadRow,
+        body: IncomingStream,
+        by: &Actor,
+    ) -> Result<FileRow, Error> {
         let destination = Destination { model: &draft.model, prefix: draft.prefix, token: &upload.token };
         let mut take_in = TakeIn::default();
         let read = take_in.read(self, &destination, body).await;
@@ -75,12 +87,17 @@ impl Registry {
             sha256: taken.sha256,
             integrity: Integrity::Verified,
         };
-        self.place(upload, &object).await
+        self.place(upload, &object, by).await
     }
 
     /// Makes stored bytes a file of the draft; removes them when that fails, unless a row pins them.
-    pub(super) async fn place(&self, upload: &UploadRow, object: &NewObject) -> Result<FileRow, Error> {
-        match self.catalog().place_upload(upload, object, self.room()).await {
+    pub(super) async fn place(
+        &self,
+        upload: &UploadRow,
+        object: &NewObject,
+        by: &Actor,
+    ) -> Result<FileRow, Error> {
+        match self.catalog().place_upload(upload, object, self.room(), by).await {
             Ok(placed) => {
                 self.remove_condemned(placed.condemned).await;
                 Ok(placed.file)

@@ -7,7 +7,7 @@ use super::{Error, IdempotencyKey, Registry};
 use crate::access::{Action, Caller};
 use crate::catalog::{DraftRow, FileRow, Page, Refusal, Room, UploadRow};
 use crate::domain::{
-    DraftId, FilePath, Metadata, ModelRef, ObjectKey, Sha256Digest, Timestamp, VersionNumber, VersionRef,
+    Actor, DraftId, FilePath, Metadata, ModelRef, ObjectKey, Sha256Digest, Timestamp, VersionNumber, VersionRef,
 };
 use crate::failpoint;
 use crate::store::ListedPart;
@@ -76,7 +76,7 @@ impl Registry {
         let asked = fingerprint(Sha256Digest::of(b""), &draft.metadata, &format!("{:?} {}", wish.base, wish.keep));
         let once = wish.key.map(|key| (key.of(caller, "draft", &draft.model), asked));
         let once = once.as_ref().map(|(once, asked)| (once, *asked));
-        self.catalog().begin_client_draft(&mut draft, self.limits().drafts, once).await?;
+        self.catalog().begin_client_draft(&mut draft, self.limits().drafts, once, &caller.actor()).await?;
         Ok(draft)
     }
 
@@ -98,7 +98,7 @@ impl Registry {
             DraftState::Open(draft) => &draft.model,
             DraftState::Published { model, .. } => model,
         };
-        match self.admit(caller, Action::Draft, model).await {
+        match self.decide(caller, Action::Draft, model).await {
             Ok(()) => Ok(state),
             // Readers of the model do not see its drafts either.
             Err(Error::Forbidden { .. } | Error::ModelNotFound(_)) => Err(none()),
@@ -182,7 +182,7 @@ impl Registry {
     ) -> Result<DraftState, Error> {
         self.open_draft(caller, id).await?;
         let expires_at = Timestamp::now().plus(self.limits().draft_life);
-        self.catalog().change_draft(id, metadata, keep, expires_at).await?;
+        self.catalog().change_draft(id, metadata, keep, expires_at, &caller.actor()).await?;
         self.draft(caller, id).await
     }
 
@@ -192,7 +192,7 @@ impl Registry {
     /// [`Error::Refused`], and of the catalog.
     pub async fn remove_draft_file(&self, caller: &Caller, draft: DraftId, path: &FilePath) -> Result<(), Error> {
         self.open_draft(caller, draft).await?;
-        let condemned = self.catalog().remove_file(draft, path, self.room()).await?;
+        let condemned = self.catalog().remove_file(draft, path, self.room(), &caller.actor()).await?;
         self.remove_condemned(condemned).await;
         Ok(())
     }
@@ -207,7 +207,7 @@ impl Registry {
             DraftState::Open(draft) => draft,
             DraftState::Published { model, number } => return Err(published(model, number)),
         };
-        if self.end_draft(&draft).await? {
+        if self.end_draft(&draft, &caller.actor()).await? {
             return Ok(());
         }
         // Somebody else published or discarded it in the same moment.
@@ -219,8 +219,8 @@ impl Registry {
 
     /// Ends a client's draft: its rows first, so that nothing can be added any more, then its bytes; false when it was
     /// none any more.
-    async fn end_draft(&self, draft: &DraftRow) -> Result<bool, Error> {
-        if !self.catalog().forget_draft(draft.id).await? {
+    async fn end_draft(&self, draft: &DraftRow, by: &Actor) -> Result<bool, Error> {
+        if !self.catalog().forget_draft(draft.id, Some(by)).await? {
             return Ok(false);
         }
         failpoint::reached("end_draft:after_rows").await;

@@ -1,6 +1,6 @@
 //! Grants: given, listed, taken back, and decisions explained.
 
-use super::admit::{admit_namespace, admit_system};
+use super::admit::{decide_on_namespace, decide_on_system};
 use super::{Error, Registry};
 use crate::access::{Action, Caller, Known, Resource, Verdict};
 use crate::catalog::{GrantRow, Page};
@@ -37,11 +37,7 @@ impl Registry {
     /// [`Error::Forbidden`] and not found, as the caller may see; of the catalog.
     pub async fn give_grant(&self, caller: &Caller, to: Grantee, grant: Grant) -> Result<GrantRow, Error> {
         self.admit_grant(caller, &grant.on).await?;
-        let given = self.catalog().give(&GrantRow::new(to, grant, &caller.principal)).await?;
-        tracing::info!(
-            audit = true, by = caller.principal, to = %given.principal, role = %given.grant.role, on = %given.grant.on,
-            "grant given"
-        );
+        let given = self.catalog().give(&GrantRow::new(to, grant, &caller.principal), &caller.actor()).await?;
         Ok(given)
     }
 
@@ -68,17 +64,13 @@ impl Registry {
     pub async fn take_grant_back(&self, caller: &Caller, id: &str) -> Result<(), Error> {
         let none = || Error::GrantNotFound(id.to_owned());
         let row = self.catalog().grant(id).await?.ok_or_else(none)?;
-        match self.admit_grant(caller, &row.grant.on).await {
+        match self.decide_grant(caller, &row.grant.on).await {
             Err(Error::Forbidden { .. } | Error::ModelNotFound(_) | Error::NamespaceNotFound(_)) => return Err(none()),
             admitted => admitted?,
         }
-        if !self.catalog().take_back(id).await? {
+        if !self.catalog().take_back(id, &caller.actor()).await? {
             return Err(none());
         }
-        tracing::info!(
-            audit = true, by = caller.principal, to = %row.principal, role = %row.grant.role, on = %row.grant.on,
-            "grant taken back"
-        );
         Ok(())
     }
 
@@ -87,8 +79,8 @@ impl Registry {
     /// # Errors
     /// [`Error::Forbidden`]; of the catalog.
     pub async fn explain(&self, caller: &Caller, question: Question) -> Result<Verdict, Error> {
-        admit_system(caller, Action::Operate)?;
-        let origin = crate::access::Origin { address: question.of.address, request_id: String::new() };
+        self.admit_system(caller, Action::Operate).await?;
+        let origin = crate::domain::Origin { address: question.of.address, request_id: String::new() };
         let other = self.inner.authenticator.caller(question.of, origin, None).await?;
         let action = question.action;
         Ok(match &question.on {
@@ -110,9 +102,18 @@ impl Registry {
     /// Lets a caller go on who may give grants on something.
     pub(super) async fn admit_grant(&self, caller: &Caller, on: &GrantOn) -> Result<(), Error> {
         match on {
-            GrantOn::Everything => admit_system(caller, Action::Grant),
-            GrantOn::Namespace(namespace) => admit_namespace(caller, Action::Grant, namespace),
+            GrantOn::Everything => self.admit_system(caller, Action::Grant).await,
+            GrantOn::Namespace(namespace) => self.admit_namespace(caller, Action::Grant, namespace).await,
             GrantOn::Model(model) => self.admit(caller, Action::Grant, model).await,
+        }
+    }
+
+    /// As [`Self::admit_grant`], without a note.
+    async fn decide_grant(&self, caller: &Caller, on: &GrantOn) -> Result<(), Error> {
+        match on {
+            GrantOn::Everything => decide_on_system(caller, Action::Grant),
+            GrantOn::Namespace(namespace) => decide_on_namespace(caller, Action::Grant, namespace),
+            GrantOn::Model(model) => self.decide(caller, Action::Grant, model).await,
         }
     }
 }

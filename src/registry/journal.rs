@@ -5,7 +5,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::admit::admit_system;
 use super::{Error, Registry};
 use crate::access::{Action, Caller};
 use crate::catalog::Catalog;
@@ -77,7 +76,7 @@ impl Registry {
     /// # Errors
     /// Of the catalog.
     pub async fn journal_lag(&self, caller: &Caller) -> Result<JournalLag, Error> {
-        admit_system(caller, Action::Observe)?;
+        self.admit_system(caller, Action::Observe).await?;
         let (entries, oldest) = self.catalog().journal_lag().await?;
         let age = oldest.map_or(0, |oldest| Timestamp::now().millis().saturating_sub(oldest.millis()));
         Ok(JournalLag { entries, age: Duration::from_millis(u64::try_from(age).unwrap_or_default()) })

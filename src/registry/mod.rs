@@ -6,6 +6,8 @@
 
 mod admit;
 mod aliases;
+mod audit;
+mod audit_verification;
 mod describe;
 mod download;
 mod draft_files;
@@ -40,11 +42,12 @@ mod versions;
 // The protocols see rows, places and failures through here, and name neither the catalog nor the store.
 pub use crate::access::{Action, Known, Verdict};
 pub use crate::catalog::{
-    AliasMove, AliasRow, Deletion, DraftRow, Error as CatalogError, FileRow, GrantRow, ModelRow, NamespaceChange,
+    AliasMove, AliasRow, AuditFilter, AuditOrder, AuditRow, Deletion, DraftRow, Error as CatalogError, FileRow, GrantRow, ModelRow, NamespaceChange,
     NamespaceRow, Refusal, Said, SaidOfModel, TokenRow, UploadRow, VersionRow,
 };
 pub use crate::provision::{ClaimId, Effect, Gauges, InvalidOverride, Override, Report, Status};
 pub use crate::store::{Error as StoreError, ListedPart, PresignedPart, PresignedParts, Seat};
+pub use audit_verification::{AuditFinding, AuditFindingKind, AuditReport, verify_audit};
 pub use download::{Download, Wanted, content_disposition};
 pub use drafts::{DraftFile, DraftState, DraftWish};
 pub use error::{Error, InputError};
@@ -71,11 +74,12 @@ use std::sync::Arc;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::task::TaskTracker;
 
-use crate::access::{AuthenticationError, Authenticator, Caller, Origin};
+use crate::access::{AuthenticationError, Authenticator, Caller};
 use crate::catalog::Catalog;
 use crate::config::Limits;
-use crate::domain::{DraftId, UploadId};
+use crate::domain::{DraftId, Origin, UploadId};
 
+use self::audit::Trail;
 use self::live::Live;
 use self::verification::Verification;
 use crate::provision::{Outputs, Posture};
@@ -96,6 +100,8 @@ pub struct Registry {
     journal: Arc<Notify>,
     /// What the verifier remembers.
     verification: Arc<Verification>,
+    /// What waits to be appended to the audit log.
+    trail: Arc<Trail>,
 }
 
 /// What a [`Registry`] is made of.
@@ -131,6 +137,7 @@ impl Registry {
             turns,
             journal: Arc::default(),
             verification: Arc::default(),
+            trail: Arc::default(),
         }
     }
 

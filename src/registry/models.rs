@@ -77,7 +77,7 @@ impl Registry {
         if said.labels.is_some() {
             self.admit(caller, Action::Govern, model).await?;
         }
-        let done = self.catalog().describe_model(model, said).await?;
+        let done = self.catalog().describe_model(model, said, &caller.actor()).await?;
         done.map_err(|refusal| Error::refused(refusal, model, None))?;
         self.model(caller, model).await
     }

@@ -1,6 +1,5 @@
 //! Namespaces: what they hold, and what they demand.
 
-use super::admit::admit_namespace;
 use super::{Error, Registry};
 use crate::access::{Action, Caller};
 use crate::catalog::{NamespaceChange, NamespaceRow};
@@ -12,7 +11,7 @@ impl Registry {
     /// # Errors
     /// [`Error::NamespaceNotFound`], and of the catalog.
     pub async fn namespace(&self, caller: &Caller, name: &Namespace) -> Result<NamespaceRow, Error> {
-        admit_namespace(caller, Action::Read, name)?;
+        self.admit_namespace(caller, Action::Read, name).await?;
         self.catalog().namespace(name).await?.ok_or_else(|| Error::NamespaceNotFound(name.clone()))
     }
 
@@ -26,12 +25,11 @@ impl Registry {
         name: &Namespace,
         change: &NamespaceChange,
     ) -> Result<NamespaceRow, Error> {
-        admit_namespace(caller, Action::Govern, name)?;
+        self.admit_namespace(caller, Action::Govern, name).await?;
         if *change == NamespaceChange::default() {
             return self.namespace(caller, name).await;
         }
-        let namespace = self.catalog().change_namespace(name, change).await?;
-        tracing::info!(audit = true, by = caller.principal, namespace = %namespace.name, ?change, "namespace changed");
+        let namespace = self.catalog().change_namespace(name, change, &caller.actor()).await?;
         if change.require_verified == Some(true) {
             self.verification.wake();
         }

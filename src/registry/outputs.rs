@@ -1,6 +1,5 @@
 //! Where things are, for operators.
 
-use super::admit::admit_system;
 use super::{Error, Registry};
 use crate::access::{Action, Caller};
 use crate::provision::Outputs;
@@ -10,8 +9,8 @@ impl Registry {
     ///
     /// # Errors
     /// [`Error::Forbidden`].
-    pub fn outputs(&self, caller: &Caller) -> Result<&Outputs, Error> {
-        admit_system(caller, Action::Operate)?;
+    pub async fn outputs(&self, caller: &Caller) -> Result<&Outputs, Error> {
+        self.admit_system(caller, Action::Operate).await?;
         Ok(&self.inner.outputs)
     }
 }

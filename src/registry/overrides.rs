@@ -1,10 +1,9 @@
 //! Overrides of security claims: made, ended and taken into the posture; every one of these is in the log.
 
-use super::admit::admit_system;
 use super::{Error, Registry};
 use crate::access::{Action, Caller};
 use crate::catalog::{self, Catalog, OverrideRow};
-use crate::domain::Timestamp;
+use crate::domain::{Actor, Timestamp};
 use crate::provision::{ClaimId, Override, OverrideNews, Posture};
 
 impl Registry {
@@ -19,9 +18,9 @@ impl Registry {
         until: Timestamp,
         reason: &str,
     ) -> Result<Override, Error> {
-        admit_system(caller, Action::Operate)?;
+        self.admit_system(caller, Action::Operate).await?;
         let made = Override::new(claim, until, reason, &caller.principal, Timestamp::now()).map_err(Error::Override)?;
-        record_override(self.catalog(), &made).await?;
+        record_override(self.catalog(), &made, &caller.actor()).await?;
         refresh_overrides(self.catalog(), self.posture_state()).await?;
         Ok(made)
     }
@@ -31,8 +30,8 @@ impl Registry {
     /// # Errors
     /// [`Error::OverrideNotFound`]; of the catalog.
     pub async fn end_override(&self, caller: &Caller, claim: ClaimId) -> Result<(), Error> {
-        admit_system(caller, Action::Operate)?;
-        let ended = self.catalog().end_override(claim.as_str(), &caller.principal).await?;
+        self.admit_system(caller, Action::Operate).await?;
+        let ended = self.catalog().end_override(claim.as_str(), &caller.principal, &caller.actor()).await?;
         refresh_overrides(self.catalog(), self.posture_state()).await?;
         if ended { Ok(()) } else { Err(Error::OverrideNotFound(claim)) }
     }
@@ -42,11 +41,11 @@ impl Registry {
 ///
 /// # Errors
 /// Of the catalog.
-pub async fn record_override(catalog: &Catalog, made: &Override) -> Result<(), catalog::Error> {
+pub async fn record_override(catalog: &Catalog, made: &Override, who: &Actor) -> Result<(), catalog::Error> {
     let Override { claim, until, reason, by, since } = made;
     let row =
         OverrideRow { claim: claim.to_string(), until: *until, reason: reason.clone(), by: by.clone(), since: *since };
-    catalog.set_override(&row).await
+    catalog.set_override(&row, who).await
 }
 
 /// The overrides in force; one of a claim that this release does not know counts for nothing.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::admit::admit_system;
+use super::admit::decide_on_system;
 use super::{Error, Registry};
 use crate::access::{Action, Caller};
 use crate::provision::{Gauges, Posture, Report, Status};
@@ -36,7 +36,7 @@ impl Registry {
     /// # Errors
     /// [`Error::LookPending`] when that look does not end in time.
     pub async fn posture(&self, caller: &Caller, fresh: bool) -> Result<Report, Error> {
-        admit_system(caller, Action::Observe)?;
+        self.admit_system(caller, Action::Observe).await?;
         let posture = self.posture_state();
         if fresh && !posture.fresh(FRESH_LIMIT).await {
             return Err(Error::LookPending);
@@ -49,7 +49,7 @@ impl Registry {
     /// # Errors
     /// [`Error::Forbidden`].
     pub fn gauges(&self, caller: &Caller) -> Result<Gauges, Error> {
-        admit_system(caller, Action::Observe)?;
+        decide_on_system(caller, Action::Observe)?;
         Ok(self.posture_state().gauges())
     }
 

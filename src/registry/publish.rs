@@ -11,7 +11,7 @@ use super::take_in::{Destination, TakeIn, Taken};
 use super::{Error, IdempotencyKey, IncomingStream, Registry};
 use crate::access::{Action, Caller};
 use crate::catalog::{Deletion, DraftRow, ModelStanding, NewObject, NewVersion, Once, Unfinished, VersionRow};
-use crate::domain::{AliasChange, DraftId, FileEntry, Integrity, ModelRef, ObjectKey, VersionNumber, version_digest};
+use crate::domain::{AliasChange, DraftId, FileEntry, Integrity, ModelRef, ObjectKey, Origin, VersionNumber, version_digest};
 use crate::failpoint;
 
 /// Files of one request that are committed at the same time.
@@ -77,10 +77,10 @@ impl Registry {
         let once = wish.key.map(|key| key.of(caller, "publish", &model));
         let aliases = wish.aliases;
         let draft = DraftRow::new(model, self.inner.vault, &caller.principal);
-        let registry = self.clone();
+        let (registry, origin) = (self.clone(), caller.origin.clone());
         let task = self.tasks.spawn(async move {
             let _turn = turn;
-            registry.publish_draft(draft, once, aliases, body).await
+            registry.publish_draft(draft, origin, once, aliases, body).await
         });
         task.await.unwrap_or(Err(Error::Interrupted))
     }
@@ -88,6 +88,7 @@ impl Registry {
     async fn publish_draft(
         &self,
         mut draft: DraftRow,
+        origin: Origin,
         once: Option<Once>,
         aliases: Vec<AliasChange>,
         body: IncomingStream,
@@ -124,6 +125,7 @@ impl Registry {
         let digest = version_digest(&entries);
         let new = NewVersion {
             draft: draft.clone(),
+            origin,
             digest,
             files,
             fingerprint: fingerprint(digest, &metadata, &told(&aliases)),
@@ -254,7 +256,7 @@ impl Registry {
         failpoint::reached("discard:before_removal").await;
         self.store().remove_prefix(&prefix).await?;
         failpoint::reached("discard:after_removal").await;
-        self.catalog().forget_draft(draft.id).await?;
+        self.catalog().forget_draft(draft.id, None).await?;
         failpoint::reached("discard:after_row").await;
         Ok(())
     }

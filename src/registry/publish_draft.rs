@@ -6,7 +6,7 @@ use super::drafts::DraftState;
 use super::{Error, IdempotencyKey, Published, Registry};
 use crate::access::{Action, Caller};
 use crate::catalog::{DraftRow, DraftToPublish, Once, Refusal, Unfinished};
-use crate::domain::{AliasChange, DraftId, FileEntry, FilePath, Metadata, ModelRef, version_digest};
+use crate::domain::{Actor, AliasChange, DraftId, FileEntry, FilePath, Metadata, ModelRef, version_digest};
 use crate::failpoint;
 
 /// How often a publication begins anew because somebody changed the draft meanwhile.
@@ -65,7 +65,7 @@ impl Registry {
             return Ok((draft.model.clone(), self.finish(&draft.model, &version).await?));
         }
         self.posture_state().check().map_err(Error::WritesRefused)?;
-        let (registry, by) = (self.clone(), caller.principal.clone());
+        let (registry, by) = (self.clone(), caller.actor());
         let once = bound.map(|bound| bound.once);
         let task = self.tasks.spawn(async move { registry.freeze_and_finish(draft, by, wish, once).await });
         task.await.unwrap_or(Err(Error::Interrupted))
@@ -74,7 +74,7 @@ impl Registry {
     async fn freeze_and_finish(
         &self,
         draft: DraftRow,
-        by: String,
+        by: Actor,
         wish: DraftPublication,
         once: Option<Once>,
     ) -> Result<(ModelRef, Published), Error> {
@@ -97,7 +97,7 @@ impl Registry {
     }
 
     /// Freezes a draft; where files must be verified first they are read now, and waited for a little.
-    async fn freeze_once_verified(&self, draft: DraftRow, by: String, wish: DraftPublication) -> Result<Frozen, Error> {
+    async fn freeze_once_verified(&self, draft: DraftRow, by: Actor, wish: DraftPublication) -> Result<Frozen, Error> {
         let deadline = Instant::now() + VERIFYING;
         loop {
             let unverified = match self.freeze(draft.clone(), by.clone(), &wish).await {
@@ -114,7 +114,7 @@ impl Registry {
         }
     }
 
-    async fn freeze(&self, mut draft: DraftRow, by: String, wish: &DraftPublication) -> Result<Unfinished, Error> {
+    async fn freeze(&self, mut draft: DraftRow, by: Actor, wish: &DraftPublication) -> Result<Unfinished, Error> {
         let mut tidied = false;
         for _ in 1..TRIES {
             let digest = version_digest(&self.entries(draft.id).await?);

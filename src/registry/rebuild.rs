@@ -10,6 +10,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde::Serialize;
 use tokio::sync::{OnceCell, Semaphore};
 
+use super::audit_verification;
 use crate::catalog::{self, Catalog, FoundVersion};
 use crate::domain::{
     FileEntry, FilePath, JournalEntry, Manifest, ManifestObject, ModelRef, ObjectKey, VersionNumber, version_digest,
@@ -153,7 +154,8 @@ pub async fn rebuild(catalog: &Catalog, store: &Store, region: &str) -> Result<R
     };
     rebuild.manifests().await?;
     rebuild.journal().await?;
-    let extent = catalog.end_rebuild(rebuild.last_entry).await?;
+    let earlier = audit_verification::last_heads(store, catalog.id()).await?;
+    let extent = catalog.end_rebuild(rebuild.last_entry, &earlier).await?;
     rebuild.losses().await?;
     let seconds = began.elapsed().as_secs_f64();
     #[expect(clippy::cast_precision_loss, reason = "a rate for people")]

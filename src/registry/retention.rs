@@ -24,7 +24,7 @@ impl Registry {
     pub async fn set_retention(&self, caller: &Caller, model: &ModelRef, rules: Retention) -> Result<Retention, Error> {
         self.admit(caller, Action::Govern, model).await?;
         let rules = rules.checked().map_err(Error::Retention)?;
-        let done = self.catalog().set_retention(model, Some(rules)).await?;
+        let done = self.catalog().set_retention(model, Some(rules), &caller.actor()).await?;
         done.map_err(|refusal| Error::refused(refusal, model, None))?;
         Ok(rules)
     }
@@ -35,7 +35,7 @@ impl Registry {
     /// [`Error::ModelNotFound`], [`Error::ModelTrashed`], and of the catalog.
     pub async fn remove_retention(&self, caller: &Caller, model: &ModelRef) -> Result<(), Error> {
         self.admit(caller, Action::Govern, model).await?;
-        let done = self.catalog().set_retention(model, None).await?;
+        let done = self.catalog().set_retention(model, None, &caller.actor()).await?;
         done.map_err(|refusal| Error::refused(refusal, model, None))
     }
 

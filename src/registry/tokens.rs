@@ -41,7 +41,7 @@ impl Registry {
     /// [`Error::TokenName`], [`Error::TokenLife`], [`Error::TokenExists`], [`Error::Forbidden`]; of the catalog.
     pub async fn make_token(&self, caller: &Caller, wish: TokenWish) -> Result<NewToken, Error> {
         if wish.grants.is_empty() {
-            super::admit::admit_system(caller, Action::Operate)?;
+            self.admit_system(caller, Action::Operate).await?;
         }
         for grant in &wish.grants {
             self.admit_grant(caller, &grant.on).await?;
@@ -61,10 +61,9 @@ impl Registry {
         let given = |grant| GrantRow::new(principal.clone(), grant, &caller.principal);
         let grants: Vec<GrantRow> = wish.grants.into_iter().map(given).collect();
         let token = Token::generate();
-        if !self.catalog().add_token(&row, token.digest(), &grants).await? {
+        if !self.catalog().add_token(&row, token.digest(), &grants, &caller.actor()).await? {
             return Err(Error::TokenExists(row.name));
         }
-        tracing::info!(audit = true, by = caller.principal, token.id = row.id, token.name = row.name, "token made");
         Ok(NewToken { row, token })
     }
 
@@ -90,17 +89,9 @@ impl Registry {
         let row = TokenRow::new(&old.name, &caller.principal, expiry(life)?);
         let token = Token::generate();
         let until = row.created_at.plus(overlap.unwrap_or(OVERLAP).min(*LIFE.end()));
-        if !self.catalog().rotate_token(id, until, &row, token.digest()).await? {
+        if !self.catalog().rotate_token(id, until, &row, token.digest(), &caller.actor()).await? {
             return Err(Error::TokenNotFound(id.to_owned()));
         }
-        tracing::info!(
-            audit = true,
-            by = caller.principal,
-            token.id = row.id,
-            token.name = row.name,
-            old = id,
-            "token rotated"
-        );
         Ok(NewToken { row, token })
     }
 
@@ -124,9 +115,7 @@ impl Registry {
     /// [`Error::TokenNotFound`]; of the catalog.
     pub async fn revoke_token(&self, caller: &Caller, id: &str) -> Result<(), Error> {
         self.own_token(caller, id).await?;
-        if self.catalog().revoke_token(id, &caller.principal).await? {
-            tracing::info!(audit = true, by = caller.principal, token.id = id, "token revoked");
-        }
+        self.catalog().revoke_token(id, &caller.actor()).await?;
         Ok(())
     }
 

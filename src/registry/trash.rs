@@ -18,7 +18,7 @@ impl Registry {
         number: VersionNumber,
     ) -> Result<(Deletion, VersionState), Error> {
         self.admit(caller, Action::Delete, model).await?;
-        let done = self.catalog().trash_version(model, number, self.deletion(caller)).await?;
+        let done = self.catalog().trash_version(model, number, self.deletion(caller), &caller.actor()).await?;
         done.map_err(|refusal| Error::refused(refusal, model, Some(number)))
     }
 
@@ -33,7 +33,7 @@ impl Registry {
         number: VersionNumber,
     ) -> Result<VersionRow, Error> {
         self.admit(caller, Action::Delete, model).await?;
-        let done = self.catalog().restore_version(model, number).await?;
+        let done = self.catalog().restore_version(model, number, &caller.actor()).await?;
         done.map_err(|refusal| Error::refused(refusal, model, Some(number)))?;
         self.version(caller, model, &VersionRef::Number(number)).await
     }
@@ -64,7 +64,7 @@ impl Registry {
     /// catalog.
     pub async fn delete_model(&self, caller: &Caller, model: &ModelRef) -> Result<Deletion, Error> {
         self.admit(caller, Action::Delete, model).await?;
-        let done = self.catalog().trash_model(model, self.deletion(caller)).await?;
+        let done = self.catalog().trash_model(model, self.deletion(caller), &caller.actor()).await?;
         done.map_err(|refusal| Error::refused(refusal, model, None))
     }
 
@@ -76,7 +76,7 @@ impl Registry {
     /// [`Error::ModelDeleted`] when its time is over, [`Error::ModelNotFound`], and of the catalog.
     pub async fn restore_model(&self, caller: &Caller, model: &ModelRef) -> Result<(), Error> {
         self.admit(caller, Action::Delete, model).await?;
-        let done = self.catalog().restore_model(model).await?;
+        let done = self.catalog().restore_model(model, &caller.actor()).await?;
         done.map_err(|refusal| match Error::refused(refusal, model, None) {
             Error::ModelTrashed { model, until } => Error::ModelDeleted { model, until: Some(until) },
             error => error,

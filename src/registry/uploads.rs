@@ -8,7 +8,7 @@ use super::draft_files::intent;
 use super::{Error, IdempotencyKey, Registry, StoreError};
 use crate::access::{Action, Caller, Resource};
 use crate::catalog::{DraftRow, Elsewhere, FileRow, NewObject, Refusal, UploadKind, UploadRow};
-use crate::domain::{DraftId, FilePath, Integrity, PartLedger, PartPlan, PathSet, Sha256Digest, UploadId};
+use crate::domain::{Actor, DraftId, FilePath, Integrity, PartLedger, PartPlan, PathSet, Sha256Digest, UploadId};
 use crate::failpoint;
 use crate::store::{CopySource, ListedPart, PartToSign, PresignedParts, Seat, UploadToComplete};
 
@@ -93,7 +93,7 @@ impl Registry {
         for (at, (file, plan)) in planned.iter().enumerate() {
             let outcome = match self.have(caller, &draft, file, &mut copying).await? {
                 Some(file) => Some(Declared::Present(file)),
-                None => self.going_on(&draft, file).await?,
+                None => self.going_on(caller, &draft, file).await?,
             };
             if outcome.is_none() {
                 new.push((at, presigned_row(caller, &draft, file, *plan)));
@@ -137,7 +137,7 @@ impl Registry {
         life: Option<Duration>,
         seat: Seat,
     ) -> Result<PresignedParts, Error> {
-        self.draft(caller, draft).await?;
+        let model = self.open_draft(caller, draft).await?.model;
         self.posture_state().check().map_err(Error::WritesRefused)?;
         let (upload, _) = self.catalog().upload(draft, upload).await?;
         let plan = plan_of(&upload)?;
@@ -156,7 +156,9 @@ impl Registry {
         let to_sign: Vec<_> =
             parts.iter().map(|part| PartToSign { number: part.number, size: part.size, sha256: part.sha256 }).collect();
         let signed = self.store().presign_parts(seat, &upload.s3_key, s3_upload_id, &to_sign, life).await?;
-        signed.ok_or(Error::UrlsUnreachable)
+        let signed = signed.ok_or(Error::UrlsUnreachable)?;
+        self.minted_part_urls(caller, &model, &upload, &signed).await?;
+        Ok(signed)
     }
 
     /// Completes an upload from the service's own record and S3's list, and makes it a file of the draft.
@@ -200,9 +202,9 @@ impl Registry {
             // Who asks again after a crash need not say it again.
             self.catalog().state_digest(upload.id, sha256).await?;
         }
-        let registry = self.clone();
+        let (registry, by) = (self.clone(), caller.actor());
         // It goes on when the client goes away: S3 may take minutes, and what it made must find its row.
-        let task = self.tasks.spawn(async move { registry.complete(upload, plan, parts, sha256).await });
+        let task = self.tasks.spawn(async move { registry.complete(upload, plan, parts, sha256, &by).await });
         task.await.unwrap_or(Err(Error::Interrupted))
     }
 
@@ -212,6 +214,7 @@ impl Registry {
         plan: PartPlan,
         parts: Vec<PartToSign>,
         sha256: Sha256Digest,
+        by: &Actor,
     ) -> Result<FileRow, Error> {
         let size: u64 = parts.iter().map(|part| part.size).sum();
         let s3_upload_id = begun(&upload)?;
@@ -266,7 +269,7 @@ impl Registry {
             sha256,
             integrity,
         };
-        let placed = self.place(&upload, &object).await;
+        let placed = self.place(&upload, &object, by).await;
         if integrity == Integrity::Declared {
             self.verification.wake();
         }
@@ -343,7 +346,7 @@ impl Registry {
         {
             return Ok(Some(there));
         }
-        let placed = self.catalog().place_verified(draft, &file.path, sha256, file.size, self.room()).await?;
+        let placed = self.catalog().place_verified(draft, &file.path, sha256, file.size, self.room(), &caller.actor()).await?;
         if let Some(placed) = placed {
             self.remove_condemned(placed.condemned).await;
             return Ok(Some(placed.file));
@@ -402,7 +405,7 @@ impl Registry {
                 sha256,
                 integrity: if copied.verified { Integrity::Verified } else { Integrity::Declared },
             };
-            self.place(&upload, &object).await
+            self.place(&upload, &object, &caller.actor()).await
         };
         let outcome = copy.await;
         if outcome.is_err() {
@@ -412,7 +415,12 @@ impl Registry {
     }
 
     /// An open upload of the same file, or the file itself where only the answer to its completion was lost.
-    async fn going_on(&self, draft: &DraftRow, file: &Declaration) -> Result<Option<Declared>, Error> {
+    async fn going_on(
+        &self,
+        caller: &Caller,
+        draft: &DraftRow,
+        file: &Declaration,
+    ) -> Result<Option<Declared>, Error> {
         let found = self.catalog().same_upload(draft, &file.path, file.size, file.sha256).await?;
         let Some(upload) = found else { return Ok(None) };
         let plan = plan_of(&upload)?;
@@ -422,7 +430,7 @@ impl Registry {
         // S3 does not have it any more: it was completed, or somebody else aborted it.
         let (_, ledger) = self.catalog().upload(draft.id, upload.id).await?;
         if let (Some(sha256), Ok(parts)) = (upload.sha256.or(file.sha256), recorded(&plan, &ledger)) {
-            match self.complete(upload.clone(), plan, parts, sha256).await {
+            match self.complete(upload.clone(), plan, parts, sha256, &caller.actor()).await {
                 Ok(file) => return Ok(Some(Declared::Present(file))),
                 Err(Error::Store(StoreError::NotFound { .. } | StoreError::PartsMissing { .. })) => {}
                 Err(error) => return Err(error),

@@ -46,6 +46,7 @@ impl Registry {
                 self.store().presign_get(seat, &file.s3_key, &file.s3_version_id, &disposition, life).await?;
             urls.push(FileUrl { presigned: presigned.ok_or(Error::UrlsUnreachable)?, file });
         }
+        self.minted_urls(caller, version, urls.iter().map(|url| (&url.file, url.presigned.expires_at))).await?;
         Ok(urls)
     }
 }

@@ -8,7 +8,6 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::admit::admit_system;
 use super::{Error, Registry};
 use crate::access::{Action, Caller};
 use crate::domain::DraftId;
@@ -144,7 +143,7 @@ impl Registry {
     /// # Errors
     /// Of the catalog.
     pub async fn verification_gauges(&self, caller: &Caller) -> Result<VerificationGauges, Error> {
-        admit_system(caller, Action::Observe)?;
+        self.admit_system(caller, Action::Observe).await?;
         let (counts, own) = (self.catalog().object_counts().await?, &self.verification);
         let load = |number: &AtomicU64| number.load(Ordering::Relaxed);
         Ok(VerificationGauges {

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Error, Registry, StoreError};
 use crate::catalog::{Declared, Found, Lease, ObjectToCheck, Recorded};
+use crate::domain::Actor;
 use crate::store::Hashed;
 
 /// How often it looks for work when nobody rings.
@@ -237,7 +238,7 @@ impl Registry {
             }
             Found::Wrong
         };
-        if let Some(recorded) = self.catalog().record_found(object, found).await? {
+        if let Some(recorded) = self.catalog().record_found(object, found, &Actor::service("verifier")).await? {
             self.tell(object, found, &recorded);
         }
         self.verification.tell_recorded();

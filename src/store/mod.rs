@@ -4,6 +4,7 @@
 //! go straight to S3 in parts ([`PresignedParts`]) that are joined from our own record ([`UploadToComplete`]); what S3 says it stored is checked ([`Stored`]) before anybody may refer to it. Every read names the S3 VersionId.
 
 mod attempts;
+mod audit;
 mod budget;
 mod canary;
 mod claim;
@@ -29,6 +30,7 @@ mod recover;
 mod stored;
 mod uploads;
 
+pub use audit::AuditHeads;
 pub use budget::MemoryBudget;
 pub use canary::{CanaryError, Leftover, MAX_SKEW};
 pub use copy::{Copied, CopySource};

@@ -3,7 +3,7 @@
 use super::{BucketError, existing_catalog};
 use crate::catalog::Catalog;
 use crate::config::Config;
-use crate::domain::Timestamp;
+use crate::domain::{Actor, Timestamp};
 use crate::provision::{ClaimId, Override};
 use crate::registry;
 
@@ -23,7 +23,7 @@ pub async fn set(
     let made = made?;
     on_catalog(config, async |catalog| {
         for made in &made {
-            registry::record_override(catalog, made).await?;
+            registry::record_override(catalog, made, &Actor::operator()).await?;
         }
         Ok(())
     })
@@ -39,7 +39,7 @@ pub async fn end(config: &Config, claims: &[ClaimId], by: &str) -> Result<Vec<Cl
     on_catalog(config, async |catalog| {
         let mut had_none = Vec::new();
         for claim in claims {
-            if !catalog.end_override(claim.as_str(), by).await? {
+            if !catalog.end_override(claim.as_str(), by, &Actor::operator()).await? {
                 had_none.push(*claim);
             }
         }

@@ -161,7 +161,7 @@ pub(crate) async fn download(
         Some(Via::Proxy) => Wanted::Proxy,
         Some(Via::Redirect) => Wanted::Redirect,
     };
-    match registry.download(&caller, &file, range.clone(), wanted, seat).await? {
+    match registry.download(&caller, &version, &file, range.clone(), wanted, seat).await? {
         Download::Elsewhere(presigned) => {
             // The ETag of the answer would be taken for that of the redirect.
             answer.remove(header::CONTENT_LENGTH);

@@ -1,6 +1,7 @@
 //! Version 1 of the API.
 
 pub(super) mod aliases;
+pub(super) mod audit;
 pub(super) mod describe;
 pub(super) mod draft_files;
 pub(super) mod drafts;

@@ -39,7 +39,7 @@ pub(crate) async fn outputs(
     State(registry): State<Registry>,
     Authenticated(caller): Authenticated,
 ) -> Result<Json<OutputsView>, ApiError> {
-    let outputs = registry.outputs(&caller)?;
+    let outputs = registry.outputs(&caller).await?;
     Ok(Json(OutputsView {
         bucket: outputs.bucket.clone(),
         region: outputs.region.clone(),

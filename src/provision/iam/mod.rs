@@ -19,8 +19,8 @@ use super::spec::{BackEnd, DELETION_WINDOW_DAYS, KeyArn, KeyWish, TAG_MANAGED_BY
 pub const MAX_POLICY_CHARACTERS: usize = 6_144;
 
 /// Prefixes of the objects that the service reads and writes, besides the claim.
-const PREFIXES: [&str; 4] = ["models/", "manifests/", "journal/", PROBE_PREFIX];
-/// Prefixes that the sweeper removes from. The journal and the claim stay for ever.
+const PREFIXES: [&str; 5] = ["models/", "manifests/", "journal/", "audit/", PROBE_PREFIX];
+/// Prefixes that the sweeper removes from. The journal, the heads of the audit log and the claim stay for ever.
 const SWEPT: [&str; 3] = ["models/", "manifests/", PROBE_PREFIX];
 
 /// A job that deserves a role of its own.

@@ -8,7 +8,7 @@ use crate::provision::finding::{ClaimId, Finding};
 use crate::provision::observe::{Lifecycle, Observed};
 
 /// What all keys that must last begin with.
-const LASTING: [&str; 3] = ["models/", "manifests/", "journal/"];
+const LASTING: [&str; 4] = ["models/", "manifests/", "journal/", "audit/"];
 
 /// Whether no enabled rule expires what is stored, or moves it where it cannot be read at once.
 pub(super) fn nothing_expires(lifecycle: &Observed<Lifecycle>) -> Finding {

@@ -16,7 +16,7 @@ use ulid::Ulid;
 
 use super::{CatalogError, StoreError};
 use crate::catalog::{Catalog, Found, Manifested, Scope, StoredObject};
-use crate::domain::{Namespace, ObjectKey, Timestamp};
+use crate::domain::{Actor, Namespace, ObjectKey, Timestamp};
 use crate::store::{Hashed, Pinned, Store};
 
 /// Rows that are read at a time.
@@ -247,7 +247,7 @@ impl Inspector {
                 _ => continue,
             };
             if options.quarantine
-                && let Some(recorded) = self.catalog.record_found(object, found).await?
+                && let Some(recorded) = self.catalog.record_found(object, found, &Actor::operator()).await?
             {
                 tracing::warn!(audit = true, s3.key = object.s3_key, "{}", recorded.in_words());
                 let named = recorded.quarantined.iter().map(|(model, number)| format!("{model} version {number}"));

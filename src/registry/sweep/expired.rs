@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::remove::{Kind, Thing};
-use super::{ROWS, Run, SweepError};
+use super::{ROWS, Run, SweepError, sweeper};
 use crate::catalog::{ExpiredDraft, ExpiredUpload};
 use crate::failpoint;
 
@@ -43,7 +43,7 @@ impl Run<'_> {
             after.clone_from(&last.id);
             for draft in page {
                 if self.end_uploads_of(&draft).await?
-                    && (self.options.dry_run || self.catalog.end_expired_draft(&draft.id, self.began).await?)
+                    && (self.options.dry_run || self.catalog.end_expired_draft(&draft, self.began, &sweeper()).await?)
                 {
                     failpoint::reached("sweep:after_draft").await;
                     self.report.drafts_ended += 1;

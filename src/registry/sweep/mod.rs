@@ -19,11 +19,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use self::remove::Budget;
-use super::admit::admit_system;
+use super::admit::decide_on_system;
 use super::journal;
 use crate::access::{Action, Caller};
 use crate::catalog::{self, Catalog, Lease};
-use crate::domain::Timestamp;
+use crate::domain::{Actor, Timestamp};
 use crate::store::{self, Store};
 
 /// Name of the lease: one sweep at a time.
@@ -32,6 +32,11 @@ const LEASE: &str = "sweep";
 const LIFE: Duration = Duration::from_mins(2);
 /// How often a sweep says that it lives.
 const RENEW: Duration = Duration::from_secs(20);
+/// Who the audit log says did it.
+fn sweeper() -> Actor {
+    Actor::service("sweeper")
+}
+
 /// Rows read at once.
 const ROWS: i64 = 500;
 
@@ -219,7 +224,7 @@ impl super::Registry {
     /// # Errors
     /// [`super::Error::Forbidden`].
     pub fn sweep_gauges(&self, caller: &Caller) -> Result<SweepGauges, super::Error> {
-        admit_system(caller, Action::Observe)?;
+        decide_on_system(caller, Action::Observe)?;
         Ok(self.inner.sweeps.gauges())
     }
 }

@@ -1,7 +1,7 @@
 //! The end of the trash: the journal says so first, then the bytes go, then the manifest; the number stays for ever.
 
 use super::remove::{Kind, Thing};
-use super::{ROWS, Run, SweepError};
+use super::{ROWS, Run, SweepError, sweeper};
 use crate::catalog::Purge;
 use crate::domain::ObjectKey;
 use crate::failpoint;
@@ -19,7 +19,7 @@ impl Run<'_> {
                 if self.options.dry_run {
                     self.report.versions_purged += 1;
                 } else {
-                    self.catalog.begin_purge(&version, self.began).await?;
+                    self.catalog.begin_purge(&version, self.began, &sweeper()).await?;
                     failpoint::reached("sweep:after_purge_begun").await;
                 }
             }
@@ -34,7 +34,7 @@ impl Run<'_> {
             after = last.id;
             for model in page {
                 self.keep().await?;
-                while self.catalog.begin_model_purge(&model, self.began, ROWS).await? > 0 {
+                while self.catalog.begin_model_purge(&model, self.began, ROWS, &sweeper()).await? > 0 {
                     self.keep().await?;
                 }
             }
@@ -81,7 +81,7 @@ impl Run<'_> {
             let Some(last) = page.last() else { return Ok(()) };
             after = last.id;
             for model in page {
-                if self.options.dry_run || self.catalog.end_model_purge(&model, self.began).await? {
+                if self.options.dry_run || self.catalog.end_model_purge(&model, self.began, &sweeper()).await? {
                     self.report.models_purged += 1;
                 }
             }

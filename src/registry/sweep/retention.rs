@@ -2,7 +2,7 @@
 
 use super::{ROWS, Run, SweepError};
 use crate::catalog::{Deletion, ModelRow};
-use crate::domain::VersionNumber;
+use crate::domain::{Actor, VersionNumber};
 
 /// Who puts it there.
 const BY: &str = "retention";
@@ -33,7 +33,7 @@ impl Run<'_> {
         let deletion = Deletion { at: self.began, by: BY.to_owned(), purge_at: self.began.plus(self.options.trash) };
         for number in going {
             self.keep().await?;
-            if self.catalog.trash_by_rules(&model.model, number, &rules, &deletion).await? {
+            if self.catalog.trash_by_rules(&model.model, number, &rules, &deletion, &Actor::service(BY)).await? {
                 self.report.versions_trashed += 1;
             }
         }
