@@ -49,7 +49,10 @@ pub async fn admin_token(catalog: &Catalog, dir: &Path) -> Result<bool, Bootstra
     let row = TokenRow::new("admin", "strongroom", None);
     let everything = Grant { role: Role::Admin, on: GrantOn::Everything };
     let grant = GrantRow::new(Grantee::token(&row.name), everything, "strongroom");
-    catalog.add_first_token(&row, token.digest(), &grant, &Actor::service("start")).await.map_err(BootstrapError::Catalog)?;
+    catalog
+        .add_first_token(&row, token.digest(), &grant, &Actor::service("start"))
+        .await
+        .map_err(BootstrapError::Catalog)?;
     Ok(is_new)
 }
 

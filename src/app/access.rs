@@ -85,7 +85,11 @@ pub async fn rotate_token(
         let row = TokenRow::new(&old.name, OPERATOR, life.map(|life| Timestamp::now().plus(life)));
         let token = access::Token::generate();
         let until = row.created_at.plus(overlap);
-        if catalog.rotate_token(id, until, &row, token.digest(), &Actor::operator()).await? { Ok((row, token)) } else { Err(none()) }
+        if catalog.rotate_token(id, until, &row, token.digest(), &Actor::operator()).await? {
+            Ok((row, token))
+        } else {
+            Err(none())
+        }
     })
     .await
 }
@@ -104,7 +108,11 @@ pub async fn tokens(config: &Config, after: Option<&str>) -> Result<Page<TokenRo
 /// [`AccessError`].
 pub async fn revoke_token(config: &Config, id: &str) -> Result<(), AccessError> {
     on_catalog(config, async |catalog| {
-        if catalog.revoke_token(id, &Actor::operator()).await? { Ok(()) } else { Err(AccessError::TokenNotFound(id.to_owned())) }
+        if catalog.revoke_token(id, &Actor::operator()).await? {
+            Ok(())
+        } else {
+            Err(AccessError::TokenNotFound(id.to_owned()))
+        }
     })
     .await
 }
@@ -114,7 +122,10 @@ pub async fn revoke_token(config: &Config, id: &str) -> Result<(), AccessError> 
 /// # Errors
 /// [`AccessError`].
 pub async fn give(config: &Config, to: Grantee, grant: Grant) -> Result<GrantRow, AccessError> {
-    on_catalog(config, async |catalog| Ok(catalog.give(&GrantRow::new(to, grant, OPERATOR), &Actor::operator()).await?)).await
+    on_catalog(config, async |catalog| {
+        Ok(catalog.give(&GrantRow::new(to, grant, OPERATOR), &Actor::operator()).await?)
+    })
+    .await
 }
 
 /// A page of grants.
@@ -136,7 +147,11 @@ pub async fn grants(
 /// [`AccessError`].
 pub async fn take_back(config: &Config, id: &str) -> Result<(), AccessError> {
     on_catalog(config, async |catalog| {
-        if catalog.take_back(id, &Actor::operator()).await? { Ok(()) } else { Err(AccessError::GrantNotFound(id.to_owned())) }
+        if catalog.take_back(id, &Actor::operator()).await? {
+            Ok(())
+        } else {
+            Err(AccessError::GrantNotFound(id.to_owned()))
+        }
     })
     .await
 }

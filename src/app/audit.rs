@@ -3,8 +3,8 @@
 use super::ToolError;
 use super::tools::Tools;
 use crate::config::Config;
-use crate::registry::{self, Error as RegistryError};
 pub use crate::registry::AuditReport;
+use crate::registry::{self, Error as RegistryError};
 
 /// Why the log was not read.
 #[derive(Debug, thiserror::Error)]

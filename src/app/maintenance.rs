@@ -60,7 +60,10 @@ async fn audit_heads(registry: Registry, every: Duration) {
     loop {
         // At once after the start: what the run before wrote last may have no head yet.
         if let Err(error) = registry.flush_audit_head().await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "the bucket was not told where the audit log ends");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the bucket was not told where the audit log ends"
+            );
         }
         tokio::time::sleep(every).await;
     }

@@ -1,9 +1,11 @@
 //! What is said of models and versions, holds, and rules: one transaction each, with its entry for the journal.
 
-use super::heads::{ModelHead, Objection, Outcome, VersionHead};
 use super::audit::record;
+use super::heads::{ModelHead, Objection, Outcome, VersionHead};
 use super::{Catalog, Error};
-use crate::domain::{Actor, Description, Event, Labels, Metadata, ModelRef, Reason, Retention, VersionNumber, VersionState};
+use crate::domain::{
+    Actor, Description, Event, Labels, Metadata, ModelRef, Reason, Retention, VersionNumber, VersionState,
+};
 
 /// What is to be said of a version; none: as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -77,7 +79,13 @@ impl Catalog {
     ///
     /// # Errors
     /// [`Error`] of the database; refused when its purge has begun.
-    pub async fn hold_version(&self, model: &ModelRef, version: VersionNumber, hold: Option<&Reason>, by: &Actor) -> Outcome<()> {
+    pub async fn hold_version(
+        &self,
+        model: &ModelRef,
+        version: VersionNumber,
+        hold: Option<&Reason>,
+        by: &Actor,
+    ) -> Outcome<()> {
         let fail = || Error::during("put a version on hold");
         let mut tx = self.write.begin_with("begin immediate").await.map_err(fail())?;
         let head = match VersionHead::find(&mut tx, model, version).await? {
@@ -122,7 +130,9 @@ impl Catalog {
                 .await
                 .map_err(fail())?;
             let description = description.as_str().to_owned();
-            record(&mut tx, by, &Event::ModelDescribed { model: head.model.clone(), description }).await.map_err(fail())?;
+            record(&mut tx, by, &Event::ModelDescribed { model: head.model.clone(), description })
+                .await
+                .map_err(fail())?;
         }
         if let Some(labels) = said.labels.as_ref().filter(|new| head.labels != **new) {
             let json = serde_json::to_string(labels).map_err(|error| fail()(sqlx::Error::Encode(error.into())))?;

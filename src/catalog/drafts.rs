@@ -316,13 +316,12 @@ impl Catalog {
             let object = row.try_get("object_id").map_err(fail())?;
             condemn_unused(&mut tx, object).await.map_err(fail())?;
         }
-        let gone = sqlx::query(
-            "delete from drafts where id = $1 returning model_namespace as namespace, model_name as model",
-        )
-        .bind(&id)
-        .fetch_optional(&mut *tx)
-        .await
-        .map_err(fail())?;
+        let gone =
+            sqlx::query("delete from drafts where id = $1 returning model_namespace as namespace, model_name as model")
+                .bind(&id)
+                .fetch_optional(&mut *tx)
+                .await
+                .map_err(fail())?;
         if let (Some(row), Some(by)) = (&gone, by) {
             let deed = Deed::done(AuditAction::DraftDiscard, Subject::draft(&model_ref(row)?, draft), json!({}));
             note(&mut tx, by, &deed).await.map_err(fail())?;

@@ -2,9 +2,9 @@
 
 use sqlx::any::AnyRow;
 
+use super::audit::record;
 use super::error::stored;
 use super::listing::{number, text};
-use super::audit::record;
 use super::{Catalog, Error};
 use crate::domain::{Actor, AliasPattern, Event, Namespace, Timestamp};
 
@@ -71,7 +71,12 @@ impl Catalog {
     ///
     /// # Errors
     /// [`Error`] of the database, or of a row that is not ours; nothing is changed then.
-    pub async fn change_namespace(&self, name: &Namespace, change: &NamespaceChange, by: &Actor) -> Result<NamespaceRow, Error> {
+    pub async fn change_namespace(
+        &self,
+        name: &Namespace,
+        change: &NamespaceChange,
+        by: &Actor,
+    ) -> Result<NamespaceRow, Error> {
         let fail = || Error::during("change a namespace");
         let mut tx = self.write.begin_with("begin immediate").await.map_err(fail())?;
         sqlx::query(

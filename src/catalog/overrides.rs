@@ -5,8 +5,8 @@ use sqlx::Row as _;
 use sqlx::any::AnyRow;
 use ulid::Ulid;
 
-use super::{Catalog, Error};
 use super::audit::note;
+use super::{Catalog, Error};
 use crate::domain::{Actor, AuditAction, Deed, Subject, Timestamp};
 
 /// An override as stored.
@@ -132,7 +132,10 @@ mod tests {
         let later = now.plus(Duration::from_mins(1));
         catalog.set_override(&row("versioned", later), &Actor::operator()).await.unwrap();
         catalog.set_override(&row("versioned", later.plus(Duration::from_mins(1))), &Actor::operator()).await.unwrap();
-        catalog.set_override(&row("canary", Timestamp::from_millis(now.millis() - 1)), &Actor::operator()).await.unwrap();
+        catalog
+            .set_override(&row("canary", Timestamp::from_millis(now.millis() - 1)), &Actor::operator())
+            .await
+            .unwrap();
         assert_eq!(catalog.overrides().await.unwrap(), [row("versioned", later.plus(Duration::from_mins(1)))]);
         assert!(catalog.end_override("versioned", "you", &Actor::operator()).await.unwrap());
         assert!(!catalog.end_override("versioned", "you", &Actor::operator()).await.unwrap());

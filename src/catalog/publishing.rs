@@ -8,8 +8,8 @@ use super::idempotency::answer_key;
 use super::objects::{NewObject, insert_object, model_row};
 use super::{Catalog, Error, Refusal, showing};
 use crate::domain::{
-    Actor, AliasChange, DraftId, FileEntry, Integrity, Manifest, ManifestObject, Metadata, ModelRef, ObjectKey, Origin, Sha256Digest,
-    Timestamp, VersionNumber,
+    Actor, AliasChange, DraftId, FileEntry, Integrity, Manifest, ManifestObject, Metadata, ModelRef, ObjectKey, Origin,
+    Sha256Digest, Timestamp, VersionNumber,
 };
 
 /// What the draft of one request becomes.

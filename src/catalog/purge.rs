@@ -2,9 +2,9 @@
 
 use sqlx::{AnyConnection, Row as _};
 
+use super::audit::record;
 use super::condemned::condemn_unreferenced_of;
 use super::listing::{model_ref, number, version_number};
-use super::audit::record;
 use super::{Catalog, Error};
 use crate::domain::{Actor, Event, ModelRef, Timestamp, VersionNumber};
 

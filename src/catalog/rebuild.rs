@@ -9,8 +9,8 @@ use super::audit::note;
 use super::listing::{number, text};
 use super::{Catalog, Error, replay};
 use crate::domain::{
-    Actor, AuditAction, AuditHead, Deed, FilePath, Integrity, JournalEntry, Manifest, ManifestObject, ModelRef, Subject,
-    Timestamp, version_digest,
+    Actor, AuditAction, AuditHead, Deed, FilePath, Integrity, JournalEntry, Manifest, ManifestObject, ModelRef,
+    Subject, Timestamp, version_digest,
 };
 
 /// The lease that a rebuild takes when it begins and gives back when it is through: what lies between is no catalog.

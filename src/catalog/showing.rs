@@ -9,7 +9,9 @@ use super::audit::note;
 use super::error::stored;
 use super::listing::{number, text, version_number};
 use super::{AliasOutcome, Catalog, Error, Refusal, Unfinished};
-use crate::domain::{Actor, Alias, AliasChange, AuditAction, Deed, ModelRef, Origin, Subject, Timestamp, VersionNumber};
+use crate::domain::{
+    Actor, Alias, AliasChange, AuditAction, Deed, ModelRef, Origin, Subject, Timestamp, VersionNumber,
+};
 
 /// What `versions.wanted_aliases` holds: the wishes until the version is visible, and then those that came to nothing.
 #[derive(Debug, Default, serde::Serialize, serde::Deserialize)]

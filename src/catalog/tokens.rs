@@ -170,7 +170,7 @@ impl Catalog {
         note(&mut tx, by, &made(AuditAction::TokenMake, token, json!({}))).await.map_err(fail())?;
         for grant in grants {
             add_grant(&mut tx, grant, by).await.map_err(fail())?;
-            }
+        }
         tx.commit().await.map_err(fail())?;
         Ok(true)
     }

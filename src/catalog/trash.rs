@@ -2,9 +2,9 @@
 
 use sqlx::AnyConnection;
 
+use super::audit::record;
 use super::heads::{ModelHead, NAMED, Objection, Outcome, VersionHead, aliases};
 use super::listing::{Deletion, Page, VersionRow, number, version_number};
-use super::audit::record;
 use super::versions::version_select;
 use super::{Catalog, Error};
 use crate::domain::{Actor, Event, ModelRef, Timestamp, VersionNumber, VersionState};

@@ -4,9 +4,9 @@ use serde_json::json;
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
+use super::audit::{note, record};
 use super::error::stored;
 use super::listing::{number, text};
-use super::audit::{note, record};
 use super::{Catalog, Error};
 use crate::domain::{
     Actor, AuditAction, Deed, DraftId, Event, Integrity, ModelRef, Sha256Digest, Subject, Timestamp, VersionNumber,

@@ -6,7 +6,8 @@ use std::str::FromStr;
 use serde_json::{Value, json};
 
 use super::{
-    Actor, Alias, DraftId, Event, FilePath, GrantOn, Integrity, ModelRef, Namespace, Sha256Digest, Timestamp, VersionNumber,
+    Actor, Alias, DraftId, Event, FilePath, GrantOn, Integrity, ModelRef, Namespace, Sha256Digest, Timestamp,
+    VersionNumber,
 };
 
 /// The longest name of what an entry is about: two names, an alias, and the words between them.
@@ -292,9 +293,7 @@ impl Event {
             Self::VersionTrashed { model, number, purge_at, .. } => {
                 (A::VersionTrash, Subject::version(model, *number), json!({ "purge_at": purge_at }))
             }
-            Self::VersionRestored { model, number } => {
-                (A::VersionRestore, Subject::version(model, *number), json!({}))
-            }
+            Self::VersionRestored { model, number } => (A::VersionRestore, Subject::version(model, *number), json!({})),
             Self::VersionPurged { model, number } => (A::VersionPurge, Subject::version(model, *number), json!({})),
             Self::HoldSet { model, number, hold } => {
                 (A::VersionHold, Subject::version(model, *number), json!({ "hold": hold }))

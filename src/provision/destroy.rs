@@ -34,7 +34,7 @@ pub struct Destroyed {
     pub already: bool,
     /// Versions, markers and uploads of our own that were removed: the claim and what probes left.
     pub removed: usize,
-    /// What the bucket still holds; empty unless the deletion had been scheduled before.
+    /// What the bucket still holds: heads of audit logs, and more if the deletion had been scheduled before.
     pub left: Contents,
     /// Whether there is a bucket.
     pub bucket_exists: bool,
@@ -146,7 +146,7 @@ pub async fn destroy(clients: &Clients, wanted: &Wanted, catalog: Option<&str>) 
         claimed::refuse_foreign(clients, &spec, &claims, catalog).await?;
         end.remove_ours(&claims).await?;
         let left = end.look("looking into the bucket again", CLAIM_GONE).await?.contents;
-        if left != Contents::default() {
+        if !left.is_empty() {
             let key = "The key was not touched".to_owned();
             return Err(DestroyError::Appeared { bucket: spec.bucket.clone(), held: left, key });
         }
@@ -154,8 +154,8 @@ pub async fn destroy(clients: &Clients, wanted: &Wanted, catalog: Option<&str>) 
     let ends = end.schedule().await?;
     // Between the last look and now somebody may have stored something under the key.
     match end.look("looking into the bucket a last time", CLAIM_GONE).await {
-        Ok(Seen { contents: left, .. }) if left == Contents::default() => {
-            Ok(end.done(ends, false, before.ours, Contents::default(), bucket_exists))
+        Ok(Seen { contents: left, .. }) if left.is_empty() => {
+            Ok(end.done(ends, false, before.ours, left, bucket_exists))
         }
         Ok(Seen { contents: left, .. }) => {
             let key = end.take_back().await;

@@ -91,12 +91,7 @@ impl Registry {
     }
 
     /// Makes stored bytes a file of the draft; removes them when that fails, unless a row pins them.
-    pub(super) async fn place(
-        &self,
-        upload: &UploadRow,
-        object: &NewObject,
-        by: &Actor,
-    ) -> Result<FileRow, Error> {
+    pub(super) async fn place(&self, upload: &UploadRow, object: &NewObject, by: &Actor) -> Result<FileRow, Error> {
         match self.catalog().place_upload(upload, object, self.room(), by).await {
             Ok(placed) => {
                 self.remove_condemned(placed.condemned).await;

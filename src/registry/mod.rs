@@ -42,8 +42,8 @@ mod versions;
 // The protocols see rows, places and failures through here, and name neither the catalog nor the store.
 pub use crate::access::{Action, Known, Verdict};
 pub use crate::catalog::{
-    AliasMove, AliasRow, AuditFilter, AuditOrder, AuditRow, Deletion, DraftRow, Error as CatalogError, FileRow, GrantRow, ModelRow, NamespaceChange,
-    NamespaceRow, Refusal, Said, SaidOfModel, TokenRow, UploadRow, VersionRow,
+    AliasMove, AliasRow, AuditFilter, AuditOrder, AuditRow, Deletion, DraftRow, Error as CatalogError, FileRow,
+    GrantRow, ModelRow, NamespaceChange, NamespaceRow, Refusal, Said, SaidOfModel, TokenRow, UploadRow, VersionRow,
 };
 pub use crate::provision::{ClaimId, Effect, Gauges, InvalidOverride, Override, Report, Status};
 pub use crate::store::{Error as StoreError, ListedPart, PresignedPart, PresignedParts, Seat};

@@ -11,7 +11,9 @@ use super::take_in::{Destination, TakeIn, Taken};
 use super::{Error, IdempotencyKey, IncomingStream, Registry};
 use crate::access::{Action, Caller};
 use crate::catalog::{Deletion, DraftRow, ModelStanding, NewObject, NewVersion, Once, Unfinished, VersionRow};
-use crate::domain::{AliasChange, DraftId, FileEntry, Integrity, ModelRef, ObjectKey, Origin, VersionNumber, version_digest};
+use crate::domain::{
+    AliasChange, DraftId, FileEntry, Integrity, ModelRef, ObjectKey, Origin, VersionNumber, version_digest,
+};
 use crate::failpoint;
 
 /// Files of one request that are committed at the same time.

@@ -346,7 +346,8 @@ impl Registry {
         {
             return Ok(Some(there));
         }
-        let placed = self.catalog().place_verified(draft, &file.path, sha256, file.size, self.room(), &caller.actor()).await?;
+        let placed =
+            self.catalog().place_verified(draft, &file.path, sha256, file.size, self.room(), &caller.actor()).await?;
         if let Some(placed) = placed {
             self.remove_condemned(placed.condemned).await;
             return Ok(Some(placed.file));
@@ -415,12 +416,7 @@ impl Registry {
     }
 
     /// An open upload of the same file, or the file itself where only the answer to its completion was lost.
-    async fn going_on(
-        &self,
-        caller: &Caller,
-        draft: &DraftRow,
-        file: &Declaration,
-    ) -> Result<Option<Declared>, Error> {
+    async fn going_on(&self, caller: &Caller, draft: &DraftRow, file: &Declaration) -> Result<Option<Declared>, Error> {
         let found = self.catalog().same_upload(draft, &file.path, file.size, file.sha256).await?;
         let Some(upload) = found else { return Ok(None) };
         let plan = plan_of(&upload)?;

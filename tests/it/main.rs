@@ -4,6 +4,7 @@
 
 mod access;
 mod aliases;
+mod audit;
 mod bucket;
 #[cfg(feature = "failpoints")]
 mod crash;

@@ -46,7 +46,7 @@ fn text(destroyed: &Destroyed, config: &Config) -> String {
              scheduled      KMS key {key} is deleted {when}, and its alias {alias} with it\n"
         )
     };
-    if *left != Contents::default() {
+    if !left.is_empty() {
         let _infallible = writeln!(text, "WARNING        the bucket still holds {left}: lost when the key is deleted");
     }
     text.push_str(
@@ -55,6 +55,11 @@ fn text(destroyed: &Destroyed, config: &Config) -> String {
     );
     if *bucket_exists {
         let _infallible = writeln!(text, "  the bucket {bucket} (aws s3api delete-bucket --bucket {bucket})");
+    }
+    if left.audit_heads > 0 {
+        let heads = left.audit_heads;
+        let _infallible =
+            writeln!(text, "  {heads} object(s) below audit/ there, whose names tell where the audit log ended");
     }
     let _infallible = write!(
         text,

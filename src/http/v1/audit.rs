@@ -142,10 +142,7 @@ impl AuditQuery {
     }
 }
 
-fn read<T: std::str::FromStr<Err: std::fmt::Display>>(
-    name: &str,
-    text: Option<String>,
-) -> Result<Option<T>, ApiError> {
+fn read<T: std::str::FromStr<Err: std::fmt::Display>>(name: &str, text: Option<String>) -> Result<Option<T>, ApiError> {
     let read = |text: String| {
         text.parse().map_err(|error: T::Err| ApiError::bad_request("invalid_filter", format!("`{name}`: {error}")))
     };

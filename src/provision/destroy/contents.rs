@@ -6,6 +6,9 @@ use super::claimed::Listed;
 use crate::provision::check::PROBE_PREFIX;
 use crate::provision::claim::CLAIM_KEY;
 
+/// Below which the service says where its audit logs end.
+const AUDIT_PREFIX: &str = "audit/";
+
 /// Versions, markers and uploads of others that are counted before "at least" is said.
 const COUNTED: usize = 10_000;
 
@@ -25,6 +28,8 @@ pub struct Contents {
     pub more: bool,
     /// The claim, and what probes left.
     pub ours: usize,
+    /// Heads of audit logs, which stay: their names say everything, and no key is needed to read a name.
+    pub audit_heads: usize,
 }
 
 /// Something in the bucket.
@@ -60,6 +65,14 @@ impl Entry<'_> {
         named && !matches!(self.kind, Kind::Version(size) if size > MAX_PROBE_BYTES)
     }
 
+    /// Whether it says where an audit log ended.
+    fn is_audit_head(&self) -> bool {
+        let is_named_so = self.key.starts_with(AUDIT_PREFIX) && self.key.ends_with(".json");
+        is_named_so
+            && !matches!(self.kind, Kind::Upload)
+            && !matches!(self.kind, Kind::Version(size) if size > MAX_PROBE_BYTES)
+    }
+
     /// Whether it is ours to remove; whose claim it is, its bytes say.
     fn is_ours(&self) -> bool {
         self.is_probe() || self.claim().is_some() || self.is_claims_marker()
@@ -78,12 +91,21 @@ impl Contents {
             self.ours += 1;
             return;
         }
+        if entry.is_audit_head() {
+            self.audit_heads += 1;
+            return;
+        }
         match entry.kind {
             Kind::Version(_) => self.versions += 1,
             Kind::Marker => self.markers += 1,
             Kind::Upload => self.uploads += 1,
         }
         self.more = self.foreign() >= COUNTED;
+    }
+
+    /// Whether nothing is in it but heads of audit logs.
+    pub fn is_empty(&self) -> bool {
+        self.foreign() == 0 && self.ours == 0
     }
 
     /// Everything that is not ours to remove; a list too long to read counts as well.

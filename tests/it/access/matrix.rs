@@ -124,6 +124,7 @@ fn with_body(operation: &str, things: &Things, who: &str, request: RequestBuilde
         })),
         "POST /v1/grants" => request.json(&json!({ "principal": "group:corp:ml", "role": "reader", "on": model })),
         "GET /v1/grants" => request.query(&[("on", model)]),
+        "GET /v1/audit" => request.query(&[("namespace", OURS)]),
         "POST /v1/authorize" => request.json(&json!({ "principal": "token:ci", "action": "read", "on": model })),
         "PATCH /v1/namespaces/{ns}" => request.json(&json!({ "protected_aliases": ["production"] })),
         "PATCH /v1/models/{ns}/{name}" => request.json(&json!({ "description": format!("{who} says so") })),

@@ -35,7 +35,7 @@ pub(crate) async fn audit(s3: &Client, bucket: &str, data_dir: &Path, strays: Op
         } else if key.starts_with("manifests/") {
             manifests.insert((key, version_id));
         } else {
-            let known = ["strongroom-claim.json", "probes/", "journal/"];
+            let known = ["strongroom-claim.json", "probes/", "journal/", "audit/"];
             assert!(known.iter().any(|prefix| key.starts_with(prefix)), "{key} is nobody's");
         }
     }

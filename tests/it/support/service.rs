@@ -81,7 +81,7 @@ pub(crate) type Environment = Vec<(&'static str, String)>;
 /// What is in the bucket besides what the service always keeps there.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Bucket {
-    /// Keys of all object versions and delete markers, but the claim.
+    /// Keys of all object versions and delete markers, but the claim and what tells where the audit log ends.
     pub(crate) versions: Vec<String>,
     /// Keys of unfinished multipart uploads.
     pub(crate) uploads: Vec<String>,
@@ -303,7 +303,7 @@ impl Service {
             }
             (key_marker, version_marker) = (page.next_key_marker, page.next_version_id_marker);
         }
-        bucket.versions.retain(|key| key != "strongroom-claim.json");
+        bucket.versions.retain(|key| key != "strongroom-claim.json" && !key.starts_with("audit/"));
         let uploads = s3.list_multipart_uploads().bucket(&self.bucket).send().await.unwrap();
         bucket.uploads = uploads.uploads().iter().filter_map(|u| u.key().map(str::to_owned)).collect();
         bucket
