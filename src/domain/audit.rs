@@ -387,9 +387,29 @@ pub struct AuditHead {
     pub hash: Sha256Digest,
 }
 
+impl AuditHead {
+    /// Reads what a key of the bucket says that begins with `prefix`, `audit/{catalog}/`: `{chain}/{seq}-{hash}.json`.
+    pub fn of_key(key: &str, prefix: &str) -> Option<Self> {
+        let (chain, rest) = key.strip_prefix(prefix)?.split_once('/')?;
+        let (seq, hash) = rest.strip_suffix(".json")?.split_once('-')?;
+        Some(Self { chain: chain.to_owned(), seq: seq.parse().ok()?, hash: hash.parse().ok()? })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_name_of_an_object_says_where_the_log_ends() {
+        let head = AuditHead { chain: "01M8".to_owned(), seq: 12, hash: Sha256Digest::of(b"12") };
+        let key = crate::domain::ObjectKey::AuditHead { catalog: "01M7", head: &head }.to_string();
+        assert_eq!(AuditHead::of_key(&key, "audit/01M7/"), Some(head));
+        for name in ["", "01M8", "01M8/x-y.json", "01M8/12.json", "01M8/12-00.txt", "01M8/12-00.json"] {
+            assert_eq!(AuditHead::of_key(&format!("audit/01M7/{name}"), "audit/01M7/"), None, "{name}");
+        }
+        assert_eq!(AuditHead::of_key(&key, "audit/01M6/"), None);
+    }
 
     fn entry() -> AuditEntry {
         let model = ModelRef { namespace: "Vision".parse().unwrap(), name: "resnet50".parse().unwrap() };

@@ -58,32 +58,10 @@ impl Store {
         }
         let page = self.list_versions(&walk.prefix, walk.next.as_ref()).await?;
         let mut heads: Vec<AuditHead> =
-            page.versions.iter().filter_map(|listed| head_of(listed.key.strip_prefix(&walk.prefix)?)).collect();
+            page.versions.iter().filter_map(|listed| AuditHead::of_key(&listed.key, &walk.prefix)).collect();
         heads.dedup();
         walk.next = page.next;
         walk.is_through = walk.next.is_none();
         Ok(Some(heads))
-    }
-}
-
-/// `{chain}/{seq}-{hash}.json`.
-fn head_of(name: &str) -> Option<AuditHead> {
-    let (chain, rest) = name.split_once('/')?;
-    let (seq, hash) = rest.strip_suffix(".json")?.split_once('-')?;
-    Some(AuditHead { chain: chain.to_owned(), seq: seq.parse().ok()?, hash: hash.parse().ok()? })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_name_of_an_object_says_where_the_log_ends() {
-        let head = AuditHead { chain: "01M8".to_owned(), seq: 12, hash: Sha256Digest::of(b"12") };
-        let key = ObjectKey::AuditHead { catalog: "01M7", head: &head }.to_string();
-        assert_eq!(head_of(key.strip_prefix("audit/01M7/").unwrap()), Some(head));
-        for name in ["", "01M8", "01M8/x-y.json", "01M8/12.json", "01M8/12-00.txt"] {
-            assert_eq!(head_of(name), None, "{name}");
-        }
     }
 }

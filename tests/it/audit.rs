@@ -5,7 +5,7 @@ mod read;
 mod tamper;
 
 use reqwest::{Method, StatusCode};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::support::service::{BackEnd, Service};
 

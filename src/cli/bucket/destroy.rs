@@ -9,7 +9,7 @@ use super::Ended;
 use crate::app;
 use crate::cli::{Settings, print, runtime};
 use crate::config::{Config, Storage};
-use crate::provision::destroy::{Contents, Destroyed};
+use crate::provision::destroy::Destroyed;
 
 /// Schedule the deletion of the bucket's KMS key, 10 days ahead; refused unless the bucket is empty.
 #[derive(Debug, Args)]
@@ -79,6 +79,7 @@ fn text(destroyed: &Destroyed, config: &Config) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::provision::destroy::Contents;
 
     #[test]
     fn the_end_says_what_was_not_deleted_and_how_to_take_it_back() {

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::claimed::Listed;
+use crate::domain::AuditHead;
 use crate::provision::check::PROBE_PREFIX;
 use crate::provision::claim::CLAIM_KEY;
 
@@ -12,7 +13,7 @@ const AUDIT_PREFIX: &str = "audit/";
 /// Versions, markers and uploads of others that are counted before "at least" is said.
 const COUNTED: usize = 10_000;
 
-/// Largest object that a probe or the canary writes, in bytes; theirs are far smaller.
+/// Largest object that a probe, the canary or the audit log writes, in bytes; theirs are far smaller.
 const MAX_PROBE_BYTES: u64 = 4096;
 
 /// What a bucket holds.
@@ -67,10 +68,9 @@ impl Entry<'_> {
 
     /// Whether it says where an audit log ended.
     fn is_audit_head(&self) -> bool {
-        let is_named_so = self.key.starts_with(AUDIT_PREFIX) && self.key.ends_with(".json");
-        is_named_so
-            && !matches!(self.kind, Kind::Upload)
-            && !matches!(self.kind, Kind::Version(size) if size > MAX_PROBE_BYTES)
+        let catalog = self.key.strip_prefix(AUDIT_PREFIX).and_then(|rest| rest.split('/').next()).unwrap_or_default();
+        let is_named_so = AuditHead::of_key(self.key, &format!("{AUDIT_PREFIX}{catalog}/")).is_some();
+        is_named_so && matches!(self.kind, Kind::Version(0..=MAX_PROBE_BYTES) | Kind::Marker)
     }
 
     /// Whether it is ours to remove; whose claim it is, its bytes say.

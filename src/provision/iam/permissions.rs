@@ -107,7 +107,7 @@ pub const RUNTIME: [Permission; 25] = [
     when(When::Cors, "s3:GetBucketCORS", Target::Bucket, "watch: only the named origins"),
     always("s3:GetObject", Target::Objects, "read the claim, also in the watch, and a manifest that is there already"),
     always("s3:GetObjectVersion", Target::Objects, "give files out, through the service and by presigned URL"),
-    always("s3:PutObject", Target::Objects, "take files in; write manifests and the claim"),
+    always("s3:PutObject", Target::Objects, "take files in; write manifests, the claim, and where the audit log ends"),
     always("s3:ListMultipartUploadParts", Target::Objects, "complete an upload whose parts went straight to S3"),
     always("s3:AbortMultipartUpload", Target::Objects, "leave nothing of an upload that failed"),
     always("kms:GenerateDataKey", Target::KeyThroughS3, "encrypt"),
