@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{done, exported, findings, service, verified, vouched_to_the_end};
 use crate::support::rows::Rows;
-use crate::support::service::{Service, on_every_back_end};
+use crate::support::service::{BackEnd, Service, on_every_back_end};
 
 /// A service with a log of some entries, and its catalog without what keeps honest people from changing it.
 async fn with_log() -> (Service, Rows) {
@@ -208,4 +208,22 @@ async fn a_rebuilt_catalog_begins_a_log_that_tells_where_the_old_one_ended() {
     assert_eq!(earlier.len(), 1, "{report}");
     assert!(earlier[0].as_str().unwrap().contains(&format!("with {last} entries")), "{report}");
     assert_eq!(report["entries"], 1, "the rebuild itself");
+}
+
+#[tokio::test]
+async fn heads_cannot_be_deleted_where_the_bucket_locks_objects() {
+    let settings = "audit_head_seconds = 1\nobject_lock_mode = 'governance'\nobject_lock_days = 1";
+    let service = Service::start_with(BackEnd::Embedded, settings).await;
+    service.published("a/b", "m.bin", b"one").await;
+    vouched_to_the_end(&service).await;
+    let s3 = service.s3().await;
+    let listed = s3.list_object_versions().bucket(&service.bucket).prefix("audit/").send().await.unwrap();
+    assert!(!listed.versions().is_empty());
+    for head in listed.versions() {
+        let (key, id) = (head.key().unwrap(), head.version_id().unwrap());
+        let seen = s3.head_object().bucket(&service.bucket).key(key).version_id(id).send().await.unwrap();
+        assert!(seen.object_lock_retain_until_date().is_some(), "{key}");
+        let refused = s3.delete_object().bucket(&service.bucket).key(key).version_id(id).send().await.unwrap_err();
+        assert_eq!(refused.raw_response().unwrap().status().as_u16(), 403, "{key}");
+    }
 }

@@ -124,6 +124,8 @@ async fn end(service: &Service, ledger: &Ledger) {
     }
     is_whole(service, ledger).await;
     ledger.reads_right(&service.way()).await;
+    let log = service.command(&["audit", "verify"]).await;
+    assert!(log.status.success(), "{}", String::from_utf8_lossy(&log.stdout));
 }
 
 /// Acts while there is a service.

@@ -13,6 +13,31 @@ type Versions = BTreeSet<(String, String)>;
 /// Rows that are there only while something is under way.
 const PASSING: [&str; 3] = ["drafts", "uploads", "draft_files"];
 
+/// What counts something that is wrong with the audit log: it has what the rows say, in one chain.
+const LOG: [(&str, &str); 4] = [
+    (
+        "select count(*) from audit a left join audit b on b.seq = a.seq - 1 \
+         where a.prev <> coalesce(b.hash, '0000000000000000000000000000000000000000000000000000000000000000')",
+        "entries of the audit log that do not follow the one before",
+    ),
+    (
+        "select (select max(seq) from audit) - (select seq from audit_chain) + (select count(*) - max(seq) from audit)",
+        "entries that the end of the audit log does not count",
+    ),
+    (
+        "select count(*) from versions v join models m on m.id = v.model_id join namespaces n on n.id = m.namespace_id \
+         where (select count(*) from audit a where a.action = 'version.publish' \
+         and a.subject = 'models/' || n.name || '/' || m.name || '/versions/' || v.number) <> 1",
+        "versions that are not in the audit log once",
+    ),
+    (
+        "select count(*) from alias_history h join models m on m.id = h.model_id \
+         join namespaces n on n.id = m.namespace_id where not exists (select 1 from audit a \
+         where a.action = 'alias.move' and a.subject = 'models/' || n.name || '/' || m.name || '/aliases/' || h.name)",
+        "moves of aliases that are not in the audit log",
+    ),
+];
+
 /// Asserts that nothing is left of what was interrupted or refused, and nothing is missing of what was published.
 ///
 /// What a killed start left below `probes/` is not looked at: the sweeper removes it by its age. Nor are unfinished
@@ -27,6 +52,10 @@ pub(crate) async fn audit(s3: &Client, bucket: &str, data_dir: &Path, strays: Op
     let unused =
         "select count(*) from objects o where not exists (select 1 from version_files f where f.object_id = o.id)";
     assert_eq!(catalog.count(unused).await, 0, "objects that no version has");
+
+    for (broken, what) in LOG {
+        assert_eq!(catalog.count(broken).await, 0, "{what}");
+    }
 
     let (mut objects, mut manifests) = (Versions::new(), Versions::new());
     for (key, version_id) in all_versions(s3, bucket).await {
