@@ -69,63 +69,85 @@ pub(super) async fn record(tx: &mut AnyConnection, by: &Actor, event: &Event) ->
 
 /// Appends a deed to the log, as part of the transaction that does it.
 pub(super) async fn note(tx: &mut AnyConnection, by: &Actor, deed: &Deed) -> Result<(), sqlx::Error> {
-    let entry = next(&mut *tx, by, deed).await?;
-    let hash = entry.hash();
-    let details = serde_json_canonicalizer::to_string(&deed.details).map_err(|error| encode(error.into()))?;
-    sqlx::query(
-        "insert into audit (seq, at, principal, address, request_id, action, subject, folded, namespace, result, \
-         details, prev, hash) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
-    )
-    .bind(entry.seq)
-    .bind(entry.at.millis())
-    .bind(&by.principal)
-    .bind(by.origin.address.map(|address| address.to_string()).unwrap_or_default())
-    .bind(&by.origin.request_id)
-    .bind(deed.action.as_str())
-    .bind(deed.on.as_str())
-    .bind(deed.on.folded())
-    .bind(deed.on.in_namespace())
-    .bind(deed.result.as_str())
-    .bind(details)
-    .bind(entry.prev.to_string())
-    .bind(hash.to_string())
-    .execute(&mut *tx)
-    .await?;
-    sqlx::query("update audit_chain set seq = $1, hash = $2, at = $3")
-        .bind(entry.seq)
-        .bind(hash.to_string())
-        .bind(entry.at.millis())
-        .execute(tx)
-        .await?;
-    Ok(())
+    let mut end = End::take(&mut *tx).await?;
+    end.append(&mut *tx, by, deed).await?;
+    end.put(tx).await
 }
 
-/// The entry that the chain goes on with; the chain is begun when there is none.
-async fn next(tx: &mut AnyConnection, by: &Actor, deed: &Deed) -> Result<AuditEntry, sqlx::Error> {
-    // An update, so that two writers never go on from the same end.
-    const TAKE: &str = "update audit_chain set seq = seq + 1 returning id, seq, hash, at";
-    let row = match sqlx::query(TAKE).fetch_optional(&mut *tx).await? {
-        Some(row) => row,
-        None => {
-            sqlx::query("insert into audit_chain (only_row, id, seq, hash, at) values (1, $1, 0, $2, 0)")
-                .bind(Ulid::generate().to_string())
-                .bind(FIRST_AUDIT_HASH.to_string())
-                .execute(&mut *tx)
-                .await?;
-            sqlx::query(TAKE).fetch_one(&mut *tx).await?
-        }
-    };
-    let prev: String = row.try_get("hash")?;
-    // A clock that was set back does not put an entry before the one before it.
-    let at = Timestamp::now().millis().max(row.try_get("at")?);
-    Ok(AuditEntry {
-        chain: row.try_get("id")?,
-        seq: row.try_get("seq")?,
-        at: Timestamp::from_millis(at),
-        by: by.clone(),
-        deed: deed.clone(),
-        prev: prev.parse().map_err(|_| encode("the hash of the last audit entry is none".into()))?,
-    })
+/// The end of the chain, in the hands of one writer.
+struct End {
+    chain: String,
+    seq: i64,
+    hash: Sha256Digest,
+    at: i64,
+}
+
+impl End {
+    /// Takes it; the chain is begun when there is none.
+    async fn take(tx: &mut AnyConnection) -> Result<Self, sqlx::Error> {
+        // An update, so that two writers never go on from the same end, also where they run side by side.
+        const TAKE: &str = "update audit_chain set seq = seq returning id, seq, hash, at";
+        let row = match sqlx::query(TAKE).fetch_optional(&mut *tx).await? {
+            Some(row) => row,
+            None => {
+                sqlx::query("insert into audit_chain (only_row, id, seq, hash, at) values (1, $1, 0, $2, 0)")
+                    .bind(Ulid::generate().to_string())
+                    .bind(FIRST_AUDIT_HASH.to_string())
+                    .execute(&mut *tx)
+                    .await?;
+                sqlx::query(TAKE).fetch_one(&mut *tx).await?
+            }
+        };
+        let hash: String = row.try_get("hash")?;
+        let hash = hash.parse().map_err(|_| encode("the hash of the last audit entry is none".into()))?;
+        Ok(Self { chain: row.try_get("id")?, seq: row.try_get("seq")?, hash, at: row.try_get("at")? })
+    }
+
+    /// Appends the next entry.
+    async fn append(&mut self, tx: &mut AnyConnection, by: &Actor, deed: &Deed) -> Result<(), sqlx::Error> {
+        let entry = AuditEntry {
+            chain: self.chain.clone(),
+            seq: self.seq + 1,
+            // A clock that was set back does not put an entry before the one before it.
+            at: Timestamp::from_millis(Timestamp::now().millis().max(self.at)),
+            by: by.clone(),
+            deed: deed.clone(),
+            prev: self.hash,
+        };
+        (self.seq, self.hash, self.at) = (entry.seq, entry.hash(), entry.at.millis());
+        let details = serde_json_canonicalizer::to_string(&deed.details).map_err(|error| encode(error.into()))?;
+        sqlx::query(
+            "insert into audit (seq, at, principal, address, request_id, action, subject, folded, namespace, result, \
+             details, prev, hash) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+        )
+        .bind(entry.seq)
+        .bind(entry.at.millis())
+        .bind(&by.principal)
+        .bind(by.origin.address.map(|address| address.to_string()).unwrap_or_default())
+        .bind(&by.origin.request_id)
+        .bind(deed.action.as_str())
+        .bind(deed.on.as_str())
+        .bind(deed.on.folded())
+        .bind(deed.on.in_namespace())
+        .bind(deed.result.as_str())
+        .bind(details)
+        .bind(entry.prev.to_string())
+        .bind(self.hash.to_string())
+        .execute(tx)
+        .await?;
+        Ok(())
+    }
+
+    /// Puts it back.
+    async fn put(self, tx: &mut AnyConnection) -> Result<(), sqlx::Error> {
+        sqlx::query("update audit_chain set seq = $1, hash = $2, at = $3")
+            .bind(self.seq)
+            .bind(self.hash.to_string())
+            .bind(self.at)
+            .execute(tx)
+            .await?;
+        Ok(())
+    }
 }
 
 fn encode(error: Box<dyn std::error::Error + Send + Sync>) -> sqlx::Error {
@@ -140,9 +162,11 @@ impl Catalog {
     pub async fn append_audit<'a>(&self, deeds: impl Iterator<Item = &'a (Actor, Deed)>) -> Result<(), Error> {
         let fail = || Error::during("append to the audit log");
         let mut tx = self.write.begin_with("begin immediate").await.map_err(fail())?;
+        let mut end = End::take(&mut tx).await.map_err(fail())?;
         for (by, deed) in deeds {
-            note(&mut tx, by, deed).await.map_err(fail())?;
+            end.append(&mut tx, by, deed).await.map_err(fail())?;
         }
+        end.put(&mut tx).await.map_err(fail())?;
         tx.commit().await.map_err(fail())
     }
 
