@@ -22,7 +22,7 @@ use super::auth::Authenticated;
 use super::limits::Gate;
 use super::problem::{ApiError, Problem};
 use crate::door::Counts;
-use crate::registry::{Effect, Gauges, JournalLag, Registry, Status, SweepGauges, VerificationGauges};
+use crate::registry::{AuditGauges, Effect, Gauges, JournalLag, Registry, Status, SweepGauges, VerificationGauges};
 
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -58,15 +58,17 @@ pub(super) async fn metrics(
     let gauges = registry.gauges(&caller)?;
     // What the catalog does not tell is left out: nothing would look like none.
     let lag = registry.journal_lag(&caller).await.ok();
+    let audit = registry.audit_gauges(&caller).await.ok();
     let verification = registry.verification_gauges(&caller).await.ok();
     let sweeps = registry.sweep_gauges(&caller)?;
-    let text = exposition(&gauges, lag, &sweeps, verification.as_ref(), (&connections, &gate));
+    let text = exposition(&gauges, lag, audit, &sweeps, verification.as_ref(), (&connections, &gate));
     Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], text))
 }
 
 fn exposition(
     gauges: &Gauges,
     journal: Option<JournalLag>,
+    audit: Option<AuditGauges>,
     sweeps: &SweepGauges,
     verified: Option<&VerificationGauges>,
     (connections, gate): (&Counts, &Gate),
@@ -107,6 +109,11 @@ fn exposition(
         let help = "How long the oldest change has waited for the journal: what a rebuild would lose";
         metrics.register("journal_lag_seconds", help, ConstGauge::new(age.as_secs_f64()));
     }
+    if let Some(AuditGauges { entries, unvouched }) = audit {
+        metrics.register("audit_entries", "Entries of the audit log", ConstGauge::new(entries));
+        let help = "Entries of the audit log after the last head that this process wrote into the bucket";
+        metrics.register("audit_unvouched_entries", help, ConstGauge::new(unvouched));
+    }
     metrics.register("build", "The running release", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
     sweep::register(&mut metrics, sweeps);
     door::register(&mut metrics, connections, gate);
@@ -140,12 +147,14 @@ mod tests {
             overrides: 1,
         };
         let lag = JournalLag { entries: 3, age: Duration::from_millis(1_500) };
+        let audit = AuditGauges { entries: 12, unvouched: 2 };
         let verified = VerificationGauges { waiting: 7, verified: 9, ..VerificationGauges::default() };
         let door = crate::config::from_sources(None, std::iter::empty(), &[]).unwrap().door;
         let pace = crate::http::request_body::Pace { idle: Duration::from_secs(1), min_rate: 0 };
         let gate = Gate::new(&door.requests, pace, tokio_util::sync::CancellationToken::new());
         let counts = Counts::default();
-        let text = exposition(&gauges, Some(lag), &SweepGauges::default(), Some(&verified), (&counts, &gate));
+        let text =
+            exposition(&gauges, Some(lag), Some(audit), &SweepGauges::default(), Some(&verified), (&counts, &gate));
         for line in [
             r#"strongroom_posture_claim{claim="versioned",effect="blocking"} 0"#,
             r#"strongroom_posture_claim{claim="tagged",effect="degrading"} 1"#,
@@ -158,6 +167,8 @@ mod tests {
             "strongroom_writes_refused 1",
             "strongroom_journal_lag_entries 3",
             "strongroom_journal_lag_seconds 1.5",
+            "strongroom_audit_entries 12",
+            "strongroom_audit_unvouched_entries 2",
             "strongroom_verification_waiting 7",
             "strongroom_verification_missing 0",
             "strongroom_verification_verified_total 9",

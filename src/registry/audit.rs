@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use serde_json::json;
 use tokio::sync::oneshot;
 
+use super::admit::decide_on_system;
 use super::{Error, Registry};
 use crate::access::{Action, Caller, Resource};
 use crate::catalog::{AuditFilter, AuditOrder, AuditRow, FileRow, Page, UploadRow, VersionRow};
@@ -17,6 +18,15 @@ use crate::store::PresignedParts;
 
 /// Most entries of one transaction.
 const BATCH: usize = 500;
+
+/// The log in numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AuditGauges {
+    /// Entries.
+    pub entries: i64,
+    /// Entries after the last head that this process wrote into the bucket.
+    pub unvouched: i64,
+}
 
 /// What waits to be appended.
 #[derive(Debug, Default)]
@@ -143,6 +153,18 @@ impl Registry {
             }
         }
         Ok(self.catalog().audit(filter, order, limit).await?)
+    }
+
+    /// The log in numbers.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`]; of the catalog.
+    pub async fn audit_gauges(&self, caller: &Caller) -> Result<AuditGauges, Error> {
+        decide_on_system(caller, Action::Observe)?;
+        let entries = self.catalog().audit_head().await?.map_or(0, |head| head.seq);
+        let vouched =
+            self.trail.head.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map_or(0, |head| head.seq);
+        Ok(AuditGauges { entries, unvouched: (entries - vouched).max(0) })
     }
 
     /// Writes into the bucket where the log ends, unless it was written before.

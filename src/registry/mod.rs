@@ -47,6 +47,7 @@ pub use crate::catalog::{
 };
 pub use crate::provision::{ClaimId, Effect, Gauges, InvalidOverride, Override, Report, Status};
 pub use crate::store::{Error as StoreError, ListedPart, PresignedPart, PresignedParts, Seat};
+pub use audit::AuditGauges;
 pub use audit_verification::{AuditFinding, AuditFindingKind, AuditReport, verify_audit};
 pub use download::{Download, Wanted, content_disposition};
 pub use drafts::{DraftFile, DraftState, DraftWish};
