@@ -23,7 +23,7 @@ pub struct Policies {
     inner: Arc<Inner>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Inner {
     schema: Schema,
     /// The roles as templates, and the operator's policies.
@@ -93,17 +93,25 @@ impl Policies {
     /// # Errors
     /// [`PoliciesError`] of the first thing that is wrong.
     pub fn with_directory(directory: &Path) -> Result<Self, PoliciesError> {
-        let house = Self::house()?;
-        let (schema, mut base) = (house.inner.schema.clone(), house.inner.base.clone());
-        let mut custom = 0;
+        let mut policies = Self::house()?;
         for path in files(directory)? {
             let text = read(&path)?;
-            for policy in parse(&path, &text, &schema)? {
-                base.add(policy).map_err(|error| PoliciesError::House(error.to_string()))?;
-                custom += 1;
-            }
+            policies = policies.with_file(&path, &text)?;
         }
-        Ok(Self { inner: Arc::new(Inner { schema, base, custom }) })
+        Ok(policies)
+    }
+
+    /// These policies, and those of one file that says `text`.
+    ///
+    /// # Errors
+    /// [`PoliciesError::Wrong`] with the place of the first thing that is wrong.
+    pub fn with_file(mut self, path: &Path, text: &str) -> Result<Self, PoliciesError> {
+        let inner = Arc::make_mut(&mut self.inner);
+        for policy in parse(path, text, &inner.schema)? {
+            inner.base.add(policy).map_err(|error| PoliciesError::House(error.to_string()))?;
+            inner.custom += 1;
+        }
+        Ok(self)
     }
 
     /// How many policies the operator has added.
