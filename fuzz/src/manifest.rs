@@ -19,7 +19,8 @@ pub(crate) fn check(bytes: &[u8]) {
     if paths.len() == files.len() {
         assert_eq!(version_digest(&reversed), digest, "the digest depends on the order of the files");
     }
-    if let Some(last) = reversed.first_mut() {
+    // Beyond 2^53 canonical JSON has no exact numbers; no object is that large.
+    if let Some(last) = reversed.first_mut().filter(|last| last.size < 1 << 53) {
         last.size ^= 1;
         assert_ne!(version_digest(&reversed), digest, "the digest does not depend on a size");
     }

@@ -132,7 +132,10 @@ impl Wish {
         stream.set_nodelay(true).unwrap();
         // The other side may answer and hang up before it has read everything.
         let _ = stream.write_all(&[head.as_bytes(), &self.body].concat());
-        let _ = stream.shutdown(Shutdown::Write);
+        // Who announces more than comes, says so by ending; of a whole request that would be a hang-up.
+        if self.frames_itself() {
+            let _ = stream.shutdown(Shutdown::Write);
+        }
         let mut answer = Vec::new();
         match stream.read_to_end(&mut answer) {
             Err(error) if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use cedar_policy::{EntityUid, Policy, PolicyId, PolicySet, Schema, SlotId, Template, ValidationMode, Validator};
 
+use super::nesting::{MAX_BRACKETS, MAX_IFS, too_deep};
 use crate::domain::Role;
 
 const SCHEMA: &str = include_str!("policy/strongroom.cedarschema");
@@ -164,6 +165,12 @@ fn read(path: &Path) -> Result<String, PoliciesError> {
 
 /// The policies of one file, each known by the file's name and its number there, or by its `@id`.
 fn parse(path: &Path, text: &str, schema: &Schema) -> Result<Vec<Policy>, PoliciesError> {
+    if let Some(offset) = too_deep(text) {
+        let problem = format!(
+            "it is nested too deeply: at most {MAX_BRACKETS} brackets within each other, and {MAX_IFS} `if` in a policy"
+        );
+        return Err(PoliciesError::Wrong { place: place(path, text, offset), problem });
+    }
     let written: PolicySet = text.parse().map_err(|errors: cedar_policy::ParseErrors| {
         let offset = errors.iter().next().and_then(offset_of).unwrap_or_default();
         PoliciesError::Wrong { place: place(path, text, offset), problem: errors.to_string() }
