@@ -38,6 +38,8 @@ fn sound(path: &FilePath) {
     assert!(text.ends_with(path.file_name()) && !path.file_name().contains('/'));
     for folder in path.folders() {
         assert!(text.starts_with(folder) && text[folder.len()..].starts_with('/'));
+    }
+    if let Some(folder) = path.folders().last() {
         folder.parse::<FilePath>().unwrap();
     }
     let json = serde_json::to_string(path).unwrap();
