@@ -5,6 +5,8 @@
 //! what a target needs), the parsers of the service, those of the embedded endpoint, and last the endpoints as a
 //! whole, which `wire` speaks to as a client would.
 
+#![allow(clippy::unwrap_used, reason = "to panic is how a target says that a property does not hold")]
+
 mod address;
 mod api;
 mod aws_chunked;

@@ -15,7 +15,7 @@ use strongroom::domain::{
 pub(crate) fn check(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let mut lines = text.split('\n');
-    let pattern = lines.next().and_then(|line| exactly::<AliasPattern>(line));
+    let pattern = lines.next().and_then(exactly::<AliasPattern>);
     for line in text.split('\n') {
         if let Some(namespace) = exactly::<Namespace>(line) {
             // Names are segments of keys and URLs as they are.

@@ -1,7 +1,7 @@
 //! The embedded endpoint, asked as S3: a request, signed as its headers ask for.
 //!
 //! Without `authorization` it is signed by the administrator, with `authorization: none` it is not, and any other
-//! signature is the fuzzer's own. `$KEY` is a KMS key that is there.
+//! signature is the fuzzer's own. `$KEY` is a KMS key that is there, `$ACCESS` the administrator's access key.
 
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -155,7 +155,7 @@ pub(crate) fn check(bytes: &[u8]) {
     let Some(wish) = Wish::read(bytes) else { return };
     let used = endpoint();
     let endpoint = used.get();
-    let text = |text: &str| text.replace("$KEY", &endpoint.key);
+    let text = |text: &str| text.replace("$KEY", &endpoint.key).replace("$ACCESS", &endpoint.access_key);
     let wish = Wish {
         target: text(&wish.target),
         headers: wish.headers.iter().map(|(name, value)| (name.clone(), text(value))).collect(),
