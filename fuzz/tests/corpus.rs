@@ -1,4 +1,5 @@
 //! What was worth keeping is tried in every run of the tests.
+#![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
 use std::collections::BTreeSet;
 use std::fs;
