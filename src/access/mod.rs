@@ -6,6 +6,7 @@
 
 mod bootstrap;
 mod decide;
+mod nesting;
 pub mod oidc;
 mod policies;
 mod token;

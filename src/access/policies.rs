@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use cedar_policy::{EntityUid, Policy, PolicyId, PolicySet, Schema, SlotId, Template, ValidationMode, Validator};
 
+use super::nesting::{MAX_BRACKETS, MAX_IFS, too_deep};
 use crate::domain::Role;
 
 const SCHEMA: &str = include_str!("policy/strongroom.cedarschema");
@@ -23,7 +24,7 @@ pub struct Policies {
     inner: Arc<Inner>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Inner {
     schema: Schema,
     /// The roles as templates, and the operator's policies.
@@ -93,17 +94,25 @@ impl Policies {
     /// # Errors
     /// [`PoliciesError`] of the first thing that is wrong.
     pub fn with_directory(directory: &Path) -> Result<Self, PoliciesError> {
-        let house = Self::house()?;
-        let (schema, mut base) = (house.inner.schema.clone(), house.inner.base.clone());
-        let mut custom = 0;
+        let mut policies = Self::house()?;
         for path in files(directory)? {
             let text = read(&path)?;
-            for policy in parse(&path, &text, &schema)? {
-                base.add(policy).map_err(|error| PoliciesError::House(error.to_string()))?;
-                custom += 1;
-            }
+            policies = policies.with_file(&path, &text)?;
         }
-        Ok(Self { inner: Arc::new(Inner { schema, base, custom }) })
+        Ok(policies)
+    }
+
+    /// These policies, and those of one file that says `text`.
+    ///
+    /// # Errors
+    /// [`PoliciesError::Wrong`] with the place of the first thing that is wrong.
+    pub fn with_file(mut self, path: &Path, text: &str) -> Result<Self, PoliciesError> {
+        let inner = Arc::make_mut(&mut self.inner);
+        for policy in parse(path, text, &inner.schema)? {
+            inner.base.add(policy).map_err(|error| PoliciesError::House(error.to_string()))?;
+            inner.custom += 1;
+        }
+        Ok(self)
     }
 
     /// How many policies the operator has added.
@@ -156,6 +165,12 @@ fn read(path: &Path) -> Result<String, PoliciesError> {
 
 /// The policies of one file, each known by the file's name and its number there, or by its `@id`.
 fn parse(path: &Path, text: &str, schema: &Schema) -> Result<Vec<Policy>, PoliciesError> {
+    if let Some(offset) = too_deep(text) {
+        let problem = format!(
+            "it is nested too deeply: at most {MAX_BRACKETS} brackets within each other, and {MAX_IFS} `if` in a policy"
+        );
+        return Err(PoliciesError::Wrong { place: place(path, text, offset), problem });
+    }
     let written: PolicySet = text.parse().map_err(|errors: cedar_policy::ParseErrors| {
         let offset = errors.iter().next().and_then(offset_of).unwrap_or_default();
         PoliciesError::Wrong { place: place(path, text, offset), problem: errors.to_string() }

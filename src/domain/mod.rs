@@ -52,7 +52,7 @@ pub use reference::{Alias, InvalidRef, VersionNumber, VersionRef};
 pub use retention::{InvalidRetention, KeptBecause, Retention, Standing};
 pub use state::VersionState;
 pub use strict_json::check_json;
-pub use time::Timestamp;
+pub use time::{InvalidTimestamp, Timestamp};
 pub use token::{DraftId, UploadId, UploadToken};
 pub use words::{Description, InvalidWords, Reason};
 

@@ -33,7 +33,7 @@ pub(super) fn raw(body: Body, path: FilePath, sha256: Option<Sha256Digest>) -> I
 }
 
 /// The body as a form: the name of a field is the path of its file.
-pub(super) fn form(body: Body, boundary: String) -> IncomingStream {
+pub fn form(body: Body, boundary: String) -> IncomingStream {
     let unparsed = Arc::new(AtomicU64::new(0));
     let stepwise = Stepwise { body: body.into_data_stream(), unparsed: Arc::clone(&unparsed), rest: false };
     let form = Form { multipart: Multipart::new(stepwise, boundary), field: None, unparsed };

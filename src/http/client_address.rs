@@ -14,9 +14,11 @@ pub(super) struct ClientAddress(pub(super) IpAddr);
 
 /// Whose word is believed, and in which header.
 #[derive(Debug, Clone)]
-pub(super) struct Proxies {
-    pub(super) trusted: Vec<Network>,
-    pub(super) header: ForwardedHeader,
+pub struct Proxies {
+    /// Whose word.
+    pub trusted: Vec<Network>,
+    /// The other header is the client's own word.
+    pub header: ForwardedHeader,
 }
 
 impl Proxies {
@@ -30,7 +32,7 @@ impl Proxies {
     ///
     /// Each proxy writes down at the end of the list who came to it. So the list is read from its end, and only for as
     /// long as a trusted proxy wrote: what stands before that was sent by the client, who can write what he likes.
-    fn resolve(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+    pub fn resolve(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut nearest = peer.to_canonical();
         let stated = match self.header {
             ForwardedHeader::XForwardedFor => stated(headers, "x-forwarded-for", address),

@@ -5,13 +5,14 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use super::problem::ApiError;
 use crate::domain::Sha256Digest;
 
-pub(super) const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
+/// The name of the header.
+pub const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
 
 /// The SHA-256 that a sender states; other algorithms beside it are passed over, alone they are refused.
 ///
 /// # Errors
 /// What is wrong with the header.
-pub(super) fn stated(headers: &HeaderMap) -> Result<Option<Sha256Digest>, String> {
+pub fn stated(headers: &HeaderMap) -> Result<Option<Sha256Digest>, String> {
     if !headers.contains_key(REPR_DIGEST) {
         return Ok(None);
     }
@@ -34,7 +35,10 @@ pub(super) fn stated_by_request(headers: &HeaderMap) -> Result<Option<Sha256Dige
 }
 
 /// The header that states a digest.
-pub(super) fn repr_digest(digest: Sha256Digest) -> HeaderValue {
+///
+/// # Panics
+/// Never: base64 is a header value.
+pub fn repr_digest(digest: Sha256Digest) -> HeaderValue {
     HeaderValue::from_str(&format!("sha-256=:{}:", digest.to_base64())).expect("base64 is plain ASCII")
 }
 

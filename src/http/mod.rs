@@ -5,16 +5,16 @@
 
 mod allowance;
 mod auth;
-mod body;
-mod client_address;
-mod digest;
+pub mod body;
+pub mod client_address;
+pub mod digest;
 mod extract;
 mod health;
 mod limits;
 mod metrics;
 mod page;
 mod problem;
-mod range;
+pub mod range;
 mod request_body;
 mod request_log;
 mod v1;

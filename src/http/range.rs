@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, header};
 
 /// Which bytes of a file are to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Selection {
+pub enum Selection {
     /// All of them.
     Whole,
     /// These.
@@ -17,7 +17,7 @@ pub(super) enum Selection {
 
 /// What the conditional headers say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Condition {
+pub enum Condition {
     /// Go on.
     Holds,
     /// The client has these bytes.
@@ -27,7 +27,7 @@ pub(super) enum Condition {
 }
 
 /// Evaluates `If-Match` and `If-None-Match` against the file's ETag; one without an ETag has no tag in common with any.
-pub(super) fn condition(headers: &HeaderMap, etag: Option<&str>) -> Condition {
+pub fn condition(headers: &HeaderMap, etag: Option<&str>) -> Condition {
     let tags = |name: &header::HeaderName| -> Vec<String> {
         let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
         values.flat_map(|value| value.split(',')).map(|tag| tag.trim().to_owned()).collect()
@@ -45,14 +45,14 @@ pub(super) fn condition(headers: &HeaderMap, etag: Option<&str>) -> Condition {
 /// Whether the request depends on the file's ETag in a way that S3, which has another one, would judge differently.
 ///
 /// A client sends its headers again after a redirect: `If-Range` would splice two files, and `If-Match` always fail.
-pub(super) fn depends_on_etag(headers: &HeaderMap) -> bool {
+pub fn depends_on_etag(headers: &HeaderMap) -> bool {
     [header::IF_RANGE, header::IF_MATCH, header::IF_UNMODIFIED_SINCE].iter().any(|name| headers.contains_key(name))
 }
 
 /// Evaluates `Range` and `If-Range` for a file of this size.
 ///
 /// A header that is malformed, in another unit or names several ranges is passed over, as RFC 9110 §14.2 lets us.
-pub(super) fn selection(headers: &HeaderMap, etag: Option<&str>, size: u64) -> Selection {
+pub fn selection(headers: &HeaderMap, etag: Option<&str>, size: u64) -> Selection {
     let Some(text) = headers.get(header::RANGE).and_then(|value| value.to_str().ok()) else {
         return Selection::Whole;
     };

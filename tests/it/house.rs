@@ -107,7 +107,7 @@ fn what_one_place_may_do_is_done_there_only() {
 
 #[test]
 fn every_module_says_what_it_is_and_none_is_too_long() {
-    for folder in ["src", "crates/embedded-aws/src", "crates/embedded-aws/tests", "tests/it"] {
+    for folder in ["src", "crates/embedded-aws/src", "crates/embedded-aws/tests", "fuzz", "tests/it"] {
         for (file, text) in rust_files(folder) {
             assert!(text.starts_with("//!"), "{file} does not begin with `//!`");
             let lines = code(&text).lines().count();
@@ -118,7 +118,7 @@ fn every_module_says_what_it_is_and_none_is_too_long() {
 
 #[test]
 fn nothing_is_left_undone_and_no_test_is_switched_off() {
-    for folder in ["src", "crates", "tests/it"] {
+    for folder in ["src", "crates", "fuzz", "tests/it"] {
         for (file, text) in rust_files(folder) {
             if file == "tests/it/house.rs" {
                 continue;

@@ -4,7 +4,7 @@ use futures::StreamExt as _;
 use reqwest::multipart::Part;
 use reqwest::{Body, Method, StatusCode};
 
-use crate::support::service::{BackEnd, Service, bytes, form};
+use crate::support::service::{BackEnd, Service, bytes, code, form};
 
 const MIB: usize = 1024 * 1024;
 const FILE_MIB: u64 = 2048;
@@ -86,4 +86,22 @@ async fn hundred_forms_at_once_hold_a_fraction_of_their_bytes() {
     // 900 MiB came; the budget of 64 MiB, buffers of 64 uploads and what the allocator keeps are what is held.
     let peak = peak(&service);
     assert!(peak < 400, "{peak} MiB");
+}
+
+#[tokio::test]
+async fn deep_paths_take_no_more_memory_than_they_are_long() {
+    let service = Service::start(BackEnd::Embedded).await;
+    let draft: serde_json::Value = {
+        let request = service.request(Method::POST, "/v1/models/deep/m/drafts").json(&serde_json::json!({}));
+        request.send().await.unwrap().json().await.unwrap()
+    };
+    let before = peak(&service);
+    // Each lies in 348 folders, 120 KB of names. The last is there already, so that nothing is begun at S3.
+    let path = |number: usize| format!("{number:03}{}", "/a".repeat(348));
+    let files: Vec<_> = (0..999).chain([0]).map(|n| serde_json::json!({"path": path(n), "size": 1})).collect();
+    let uploads = format!("/v1/drafts/{}/uploads", draft["id"].as_str().unwrap());
+    let request = service.request(Method::POST, &uploads).json(&serde_json::json!({ "files": files }));
+    assert_eq!(code(request.send().await.unwrap(), 400).await, "path_conflict");
+    let grown = peak(&service) - before;
+    assert!(grown < 50, "{grown} MiB more for 700 KB of paths");
 }

@@ -2,15 +2,15 @@
 //!
 //! What it accepts, AWS would accept; what it does not support, it refuses with `NotImplemented`.
 //! Read in this order: [`config`] (what it may be told), [`server`] (the listener and who answers what),
-//! [`identity`] (who calls), [`policy`] (what a bucket policy says of a call), `kms` (keys),
-//! `blob` (encrypted bytes on disk), `meta` (the records about them), `s3` (the operations).
+//! [`identity`] (who calls), [`policy`] (what a bucket policy says of a call), [`payload`] (their bodies on the
+//! way in), `kms` (keys), `blob` (encrypted bytes on disk), `meta` (the records about them), `s3` (the operations).
 
 mod blob;
 pub mod config;
 pub mod identity;
 mod kms;
 mod meta;
-mod payload;
+pub mod payload;
 pub mod policy;
 mod root_key;
 mod s3;

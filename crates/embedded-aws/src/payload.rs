@@ -23,14 +23,14 @@ mod chunked;
 use chunked::Chunked;
 
 /// How long a client may send nothing in the middle of a body.
-pub(crate) const MAX_STALL: Duration = Duration::from_mins(1);
+pub const MAX_STALL: Duration = Duration::from_mins(1);
 
 /// How long the rest of a refused body is read and thrown away.
 const MAX_DRAIN: Duration = Duration::from_mins(1);
 
 /// What is wrong with a body.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub(crate) enum BodyFault {
+pub enum BodyFault {
     #[error("the body stalled for {} seconds", MAX_STALL.as_secs())]
     Stalled,
     #[error("the body ended before its announced end")]
@@ -43,10 +43,11 @@ pub(crate) enum BodyFault {
 
 /// Where a fault is noted for whoever turns it into an answer: errors lose their type on the way there.
 #[derive(Debug, Default)]
-pub(crate) struct BodyFailure(OnceLock<BodyFault>);
+pub struct BodyFailure(OnceLock<BodyFault>);
 
 impl BodyFailure {
-    pub(crate) fn get(&self) -> Option<&BodyFault> {
+    /// What went wrong, once something has.
+    pub fn get(&self) -> Option<&BodyFault> {
         self.0.get()
     }
 }
@@ -54,7 +55,7 @@ impl BodyFailure {
 /// Wraps the body of an S3 request, and gives the place where its fault will be noted.
 ///
 /// Large unsigned chunks of an aws-chunked body are cut into small ones on the way.
-pub(crate) fn guard<B>(headers: &HeaderMap, body: B) -> (Body, Arc<BodyFailure>)
+pub fn guard<B>(headers: &HeaderMap, body: B) -> (Body, Arc<BodyFailure>)
 where
     B: HttpBody<Data = Bytes> + Send + 'static,
     B::Error: Into<axum::BoxError>,

@@ -143,3 +143,24 @@ fn policies_of_the_documentation_hold_against_the_schema() {
     let (dir, _) = directory(block);
     assert_eq!(strongroom::access::Policies::with_directory(dir.path()).unwrap().custom(), 3);
 }
+
+#[test]
+fn policy_that_is_nested_too_deeply_is_refused_where_it_is_and_the_process_goes_on() {
+    let house = strongroom::access::Policies::house().unwrap();
+    let read = |condition: &str| {
+        let text = format!(
+            "permit (principal, action == Action::\"read\", resource is Model)\nwhen {{ principal.kind == \"oidc\" && {condition} }};"
+        );
+        house.clone().with_file(std::path::Path::new("deep.cedar"), &text).map(|policies| policies.custom())
+    };
+    let brackets = |n: usize| format!("{}principal.hasTag(\"a\"){}", "(".repeat(n), ")".repeat(n));
+    let branch = "if principal.hasTag(\"a\") then false else ";
+    let branches = |n: usize| format!("{}true{}", format!("({branch}").repeat(n), ")".repeat(n));
+    for good in [brackets(38), branches(38), format!("({}true)", branch.repeat(199))] {
+        assert_eq!(read(&good).unwrap(), 1, "{good}");
+    }
+    for deep in [brackets(1_000), branches(10_000), format!("({}true)", branch.repeat(10_000)), "[".repeat(100_000)] {
+        let said = read(&deep).unwrap_err().to_string();
+        assert!(said.starts_with("deep.cedar:2:") && said.contains("nested too deeply"), "{said}");
+    }
+}
