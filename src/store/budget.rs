@@ -9,8 +9,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::Error;
 use crate::domain::MIN_PART_BYTES;
 
-/// Memory is counted in units of this many bytes.
-const UNIT: u64 = 64 * 1024;
+/// Memory is counted in units of this many bytes: what a tiny file that is held for later costs, all told.
+const UNIT: u64 = 4 * 1024;
 
 /// A fixed amount of memory that uploads take parts of, first come first served.
 ///
