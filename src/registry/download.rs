@@ -75,8 +75,9 @@ impl Registry {
         }
         let whole = range.is_none().then_some(file.sha256);
         let range = range.unwrap_or(0..file.size);
+        let bytes = self.store().open(&file.s3_key, &file.s3_version_id, range.clone(), whole).await?;
         self.note_read(caller, version, file, &range).await?;
-        Ok(Download::Here(self.store().open(&file.s3_key, &file.s3_version_id, range, whole).await?))
+        Ok(Download::Here(bytes))
     }
 }
 

@@ -33,7 +33,8 @@ async fn download(scene: &Scene, attempt: &Attempt, path: &str, range: Option<(u
         Some((from, to)) => (request.header("Range", format!("bytes={from}-{}", to - 1)), &bytes[from..to]),
     };
     let begun = Instant::now();
-    let answer = request.send().await.unwrap();
+    // On a busy machine the connection ends before its first bytes are sent.
+    let Ok(answer) = request.send().await else { return Got::Broken };
     let got = if answer.status().is_success() {
         match answer.bytes().await {
             Ok(bytes) => {
