@@ -6,6 +6,7 @@
 mod allowance;
 mod auth;
 mod body;
+mod browser;
 mod client_address;
 mod digest;
 mod extract;
@@ -101,6 +102,7 @@ pub fn api(registry: Registry, entrance: Entrance) -> (Router, OpenApi) {
         .layer(middleware::from_fn_with_state(registry, auth::require_caller))
         .layer(middleware::from_fn_with_state(gate, limits::admit))
         .layer(CatchPanicLayer::custom(problem::from_panic))
+        .layer(middleware::from_fn(browser::guard))
         .layer(middleware::from_fn_with_state(proxies, request_log::name_and_log));
     (router, document)
 }
