@@ -12,6 +12,7 @@ mod drafts;
 mod embedded_clients;
 mod export;
 mod hostile;
+mod hostile_input;
 mod house;
 mod integrity;
 mod least_privilege;
