@@ -190,7 +190,7 @@ async fn no_name_in_json_reaches_anything_outside_the_model() {
     });
     let tried: Vec<(usize, Vec<String>)> = tried.buffer_unordered(AT_ONCE).collect().await;
     let places: usize = tried.iter().map(|(places, _)| places).sum();
-    assert!(places > 35, "{places} places of JSON bodies were tried");
+    assert!(places > 30, "{places} places of JSON bodies were tried");
     report(tried.into_iter().flat_map(|(_, faults)| faults).collect());
     scene.assert_nothing_lies_elsewhere().await;
 }

@@ -3,6 +3,8 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -58,7 +60,8 @@ async fn answer(mut stream: TcpStream, asked: Arc<Mutex<Vec<String>>>, pages: Ar
         None => ("404 Not Found", "text/plain", ""),
     };
     let length = text.len();
-    let head = format!("HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+    let head =
+        format!("HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
     let _sent = stream.write_all(format!("{head}{text}").as_bytes()).await;
 }
 
@@ -67,9 +70,10 @@ async fn a_moment() {
     tokio::time::sleep(Duration::from_millis(1500)).await;
 }
 
-/// The service with the token as the password of the address.
-fn with_password(service: &Service, path: &str) -> String {
-    format!("{}{path}", service.api.replace("http://", &format!("http://anybody:{}@", service.token)))
+/// Lets the browser know the password of the administrator.
+async fn tell_password(browser: &Browser, service: &Service) {
+    let password = STANDARD.encode(format!("anybody:{}", service.token));
+    browser.always_send("Authorization", &format!("Basic {password}")).await;
 }
 
 #[tokio::test]
@@ -86,7 +90,9 @@ async fn documentation_shows_every_operation_under_its_own_policy() {
     browser.run("document.querySelector('.try-out__btn').click()").await;
     browser.until("return document.querySelector('.execute') !== null").await;
     browser.run("document.querySelector('.execute').click()").await;
-    browser.until("return [...document.querySelectorAll('.live-responses-table')].some(e => e.innerText.includes('ok'))").await;
+    browser
+        .until("return [...document.querySelectorAll('.live-responses-table')].some(e => e.innerText.includes('ok'))")
+        .await;
     let console = browser.console().await;
     assert!(console.is_empty(), "{console:?}");
 
@@ -130,8 +136,11 @@ async fn stored_page_does_not_run_in_a_browser() {
     let mut urls: Vec<(&str, Vec<String>)> = Vec::new();
     let site = Site::new(|port| {
         let frame = "<title>start</title><script src='/live/x.js'></script>".to_owned();
-        [live_pages(port), vec![("/start", "text/html", "<title>start</title>".to_owned()), ("/with-script", "text/html", frame)]]
-            .concat()
+        [
+            live_pages(port),
+            vec![("/start", "text/html", "<title>start</title>".to_owned()), ("/with-script", "text/html", frame)],
+        ]
+        .concat()
     })
     .await;
     for (path, _, text) in live_pages(site.port) {
@@ -147,8 +156,8 @@ async fn stored_page_does_not_run_in_a_browser() {
         urls.push((
             name,
             vec![
-                with_password(&service, &format!("{at}?via=proxy")),
-                with_password(&service, &format!("{at}?via=redirect")),
+                format!("{}{at}?via=proxy", service.api),
+                format!("{}{at}?via=redirect", service.api),
                 listed["url"].as_str().unwrap().to_owned(),
             ],
         ));
@@ -158,7 +167,10 @@ async fn stored_page_does_not_run_in_a_browser() {
     // These pages do run, where somebody serves them as what they are.
     for name in ["x.html", "x.svg", "x.xml"] {
         browser.open(&site.at(&format!("/live/{name}"))).await;
-        browser.until("return document.title === 'run'").await;
+        // A document of XML has no title to change.
+        if name != "x.xml" {
+            browser.until("return document.title === 'run'").await;
+        }
     }
     browser.open(&site.at("/with-script")).await;
     browser.until("return document.title === 'run'").await;
@@ -167,6 +179,7 @@ async fn stored_page_does_not_run_in_a_browser() {
         assert!(site.has_heard(&format!("ran-{kind}")), "{kind} is no page that runs");
     }
     site.asked.lock().unwrap().clear();
+    tell_password(&browser, &service).await;
 
     // As the page itself: it is saved, and what was shown before stays.
     let mut saved = 0;
@@ -188,14 +201,17 @@ async fn stored_page_does_not_run_in_a_browser() {
     browser.open(&site.at("/start")).await;
     for (name, of_name) in &urls {
         for (way, url) in of_name.iter().enumerate() {
-            let plain = url.replace(&format!("anybody:{}@", service.token), "");
             // Who knows a presigned URL can fetch it, and run in his own page what he likes: only its own is meant there.
-            let tags = if way == 0 { &["iframe", "object", "embed", "img", "script"][..] } else { &["iframe", "object", "embed"] };
+            let tags = if way == 0 {
+                &["iframe", "object", "embed", "img", "script"][..]
+            } else {
+                &["iframe", "object", "embed"]
+            };
             for tag in tags {
                 let attribute = if *tag == "object" { "data" } else { "src" };
                 let script = format!(
                     "const e = document.createElement('{tag}'); e.{attribute} = {}; document.body.append(e)",
-                    json!(plain)
+                    json!(url)
                 );
                 browser.run(&script).await;
                 assert_ne!(browser.title().await, "run", "{name} as {tag}");
@@ -224,11 +240,14 @@ async fn page_of_another_site_publishes_nothing_from_a_browser_that_knows_the_pa
              .then(() => document.title = 'sent', () => document.title = 'failed')</script>"
         );
         let asking = format!("<script>location = '{whoami}'</script>");
-        [("/form", form), ("/quietly", quietly), ("/asking", asking)].map(|(path, text)| (path, "text/html", text)).into()
+        [("/form", form), ("/quietly", quietly), ("/asking", asking)]
+            .map(|(path, text)| (path, "text/html", text))
+            .into()
     })
     .await;
     let browser = Browser::start().await;
-    browser.open(&with_password(&service, "/v1/whoami")).await;
+    tell_password(&browser, &service).await;
+    browser.open(&whoami).await;
     browser.until("return document.body.innerText.includes('token:admin')").await;
     // The browser does add the password to what another site's page makes it ask for.
     browser.open(&site.at("/asking")).await;

@@ -60,7 +60,8 @@ fn unescaped(line: &str) -> Vec<u8> {
 #[test]
 fn table_says_what_it_means() {
     assert_eq!(unescaped(r"a\\b\x00\xffc"), b"a\\b\0\xffc");
-    let of = |payload: &[u8]| forms(payload).into_iter().map(|form| String::from_utf8(form).unwrap()).collect::<Vec<_>>();
+    let of =
+        |payload: &[u8]| forms(payload).into_iter().map(|form| String::from_utf8(form).unwrap()).collect::<Vec<_>>();
     assert_eq!(of(b"../x"), ["%252e%252e%252fx", "%2e%2e%2fx", "../x"]);
     assert_eq!(of(b"a b"), ["a b", "a%20b", "a%2520b"]);
 }

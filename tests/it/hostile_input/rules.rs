@@ -61,7 +61,8 @@ fn fits(template: &str, path: &[u8]) -> bool {
     while let Some(segment) = wanted.next() {
         let parameter = segment.strip_prefix('{').and_then(|name| name.strip_suffix('}'));
         let rest = parameter == Some("path") && wanted.peek().is_none();
-        let found = if rest { Some(given.by_ref().collect::<Vec<_>>().join(&b'/')) } else { given.next().map(<[u8]>::to_vec) };
+        let found =
+            if rest { Some(given.by_ref().collect::<Vec<_>>().join(&b'/')) } else { given.next().map(<[u8]>::to_vec) };
         let Some(found) = found else { return false };
         let right = match parameter {
             None => found == segment.as_bytes(),
@@ -102,6 +103,8 @@ fn judge_tells_right_from_wrong() {
     assert!(!of("GET", "/v1/m/a/f/b/../c") && !of("GET", "/v1/m/a/f/b%2f%2e%2e") && !of("GET", "/v1/m/a/f/"));
     assert!(!of("GET", "/v1/m/../f/b") && !of("GET", "/v1/m/a/b/f/c") && !of("POST", "/v1/m/a/f/b"));
     assert!(of("PUT", "/v1/m/a/a/b%2fc") && !of("PUT", "/v1/m/a/a/b/c") && !of("PUT", "/v1/m/a/a/b%2f..%2fc"));
-    assert!(is_key("models/a/b/01ARZ3NDEKTSV4RRFFQ69G5FAV/x/y") && !is_key("models/a/b/01ARZ3NDEKTSV4RRFFQ69G5FAV/x/../y"));
+    assert!(
+        is_key("models/a/b/01ARZ3NDEKTSV4RRFFQ69G5FAV/x/y") && !is_key("models/a/b/01ARZ3NDEKTSV4RRFFQ69G5FAV/x/../y")
+    );
     assert!(!is_key("models/a/x") && !is_key("secret.txt") && is_key("journal/01ARZ3NDEKTSV4RRFFQ69G5FAV/00001.json"));
 }

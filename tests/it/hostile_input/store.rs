@@ -44,7 +44,8 @@ async fn key_that_looks_like_a_way_out_is_a_key_of_the_store() {
             let part = part.body(ByteStream::from(bytes.clone())).send().await.unwrap();
             let part = CompletedPart::builder().part_number(1).set_e_tag(part.e_tag).build();
             let parts = CompletedMultipartUpload::builder().parts(part).build();
-            let done = s3.complete_multipart_upload().bucket(BUCKET).key(&joined).upload_id(&id).multipart_upload(parts);
+            let done =
+                s3.complete_multipart_upload().bucket(BUCKET).key(&joined).upload_id(&id).multipart_upload(parts);
             done.send().await.unwrap();
             stored.insert(joined, bytes);
         }
@@ -60,8 +61,11 @@ async fn key_that_looks_like_a_way_out_is_a_key_of_the_store() {
     for key in stored.keys() {
         s3.delete_object().bucket(BUCKET).key(key).send().await.unwrap();
     }
-    let new: Vec<PathBuf> =
-        files_below(&scene.callers.service.data_dir()).difference(&before).filter(|path| !is_blob(path)).cloned().collect();
+    let new: Vec<PathBuf> = files_below(&scene.callers.service.data_dir())
+        .difference(&before)
+        .filter(|path| !is_blob(path))
+        .cloned()
+        .collect();
     assert!(new.is_empty(), "{new:?}");
     scene.assert_nothing_lies_elsewhere().await;
 }
@@ -79,7 +83,10 @@ async fn store_tells_strangers_nothing_whatever_they_ask_for() {
                 for method in ["GET", "PUT"] {
                     let target = [place.as_bytes(), &form].concat();
                     let answer = wire.ask(method, &target, &[], b"").await;
-                    assert!((400..500).contains(&answer.status), "{method} {}: {answer:?}", shown(&target));
+                    // No operation of S3 puts anything where no bucket is named.
+                    let unknown = answer.status == 501 && method == "PUT" && answer.text().contains("NotImplemented");
+                    let refused = (400..500).contains(&answer.status) || unknown;
+                    assert!(refused, "{method} {}: {}", shown(&target), answer.text());
                     assert!(!answer.text().contains("treasure"), "{method} {}: {answer:?}", shown(&target));
                 }
             }

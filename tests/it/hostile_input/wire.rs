@@ -40,7 +40,13 @@ impl Wire {
     }
 
     /// Sends a request and gives its answer.
-    pub(super) async fn ask(&mut self, method: &str, target: &[u8], headers: &[(String, String)], body: &[u8]) -> Answer {
+    pub(super) async fn ask(
+        &mut self,
+        method: &str,
+        target: &[u8],
+        headers: &[(String, String)],
+        body: &[u8],
+    ) -> Answer {
         let mut request = [method.as_bytes(), b" ", target, b" HTTP/1.1\r\n"].concat();
         for (name, value) in headers {
             request.extend(format!("{name}: {value}\r\n").into_bytes());

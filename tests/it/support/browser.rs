@@ -108,6 +108,16 @@ impl Browser {
         let _shown = self.command(Method::POST, "url", Some(json!({ "url": url }))).await;
     }
 
+    /// Adds a header to whatever is sent from now on, as a browser does with a password that it remembers.
+    pub(crate) async fn always_send(&self, name: &str, value: &str) {
+        let command = async |what: &str, parameters: Value| {
+            let body = json!({ "cmd": what, "params": parameters });
+            self.command(Method::POST, "goog/cdp/execute", Some(body)).await.unwrap();
+        };
+        command("Network.enable", json!({})).await;
+        command("Network.setExtraHTTPHeaders", json!({ "headers": { name: value } })).await;
+    }
+
     /// What a script gives, that the test runs in the page.
     pub(crate) async fn run(&self, script: &str) -> Value {
         let body = json!({ "script": script, "args": [] });
