@@ -31,6 +31,7 @@ mod rebuild;
 mod start;
 mod support;
 pub(crate) mod sweep;
+mod threats;
 mod trash;
 mod uploads;
 mod verify;

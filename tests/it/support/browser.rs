@@ -68,6 +68,9 @@ impl Browser {
             "--disable-component-update",
             "--disable-sync",
             "--no-proxy-server",
+            // One process for all sites: what is sent in frames can have the tests' headers, too.
+            "--disable-site-isolation-trials",
+            "--disable-features=IsolateOrigins,site-per-process",
             &format!("--user-data-dir={}", dir.path().join("profile").display()),
         ];
         let capabilities = json!({ "capabilities": { "alwaysMatch": {
