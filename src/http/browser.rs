@@ -3,6 +3,7 @@
 //! Nothing here is for programs: they ignore the headers, and never say which page made them ask.
 
 use axum::extract::Request;
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
@@ -71,7 +72,7 @@ fn is_of_another_site(request: &Request) -> bool {
     if !headers.contains_key(header::ORIGIN) {
         return false;
     }
-    let host = text(headers, &header::HOST).or_else(|| request.uri().authority().map(|host| host.as_str()));
+    let host = text(headers, &header::HOST).or_else(|| request.uri().authority().map(Authority::as_str));
     let origin = text(headers, &header::ORIGIN).and_then(|origin| origin.split_once("://"));
     match (origin, host) {
         (Some((_, page)), Some(host)) => !page.eq_ignore_ascii_case(host),

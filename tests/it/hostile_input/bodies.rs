@@ -29,7 +29,7 @@ fn operation<'a>(scene: &'a Scene, name: &str) -> &'a Value {
 }
 
 /// The operations that have this, with what they need.
-async fn with_things<'a>(scene: &'a Scene, has: impl Fn(&str) -> bool) -> Vec<(&'a String, Things)> {
+async fn with_things(scene: &Scene, has: impl Fn(&str) -> bool) -> Vec<(&String, Things)> {
     let mut all = Vec::new();
     for (number, name) in scene.operations.iter().enumerate().filter(|(_, name)| has(name)) {
         let mut things = Things::new(&scene.callers, number).await;

@@ -37,10 +37,9 @@ pub(super) fn is_id(text: &str) -> bool {
 fn may_stand_for(parameter: &str, text: &str) -> bool {
     match parameter {
         "path" => is_file_path(text),
-        "ns" | "name" => is_name(text),
+        "ns" | "name" | "claim" => is_name(text),
         "alias" => is_alias(text),
         "ref" => is_ref(text),
-        "claim" => is_name(text),
         // Whatever else there is, now or later: an id.
         _ => is_id(text),
     }

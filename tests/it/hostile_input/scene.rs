@@ -94,7 +94,9 @@ impl Scene {
             200..400 if !may_succeed => return Some(format!("it succeeded: {}", whole())),
             200..400 => {
                 let mut paths = Vec::new();
-                json.iter().for_each(|json| paths_in(json, &mut paths));
+                if let Some(json) = &json {
+                    paths_in(json, &mut paths);
+                }
                 let odd = paths.iter().find(|path| !is_file_path(path));
                 return odd.map(|path| format!("it has a file {path:?}: {}", whole()));
             }
@@ -105,6 +107,9 @@ impl Scene {
         let is_bare = matches!(answer.status, 400 | 414 | 431) && answer.header("x-request-id").is_none();
         if is_bare && answer.body.is_empty() {
             return None;
+        }
+        if text.contains(&self.callers.service.key_arn) {
+            return Some(format!("it names the key: {}", whole()));
         }
         let is_problem = answer.header("content-type") == Some("application/problem+json");
         let code = json.as_ref().and_then(|json| json["code"].as_str());

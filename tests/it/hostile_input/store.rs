@@ -8,7 +8,7 @@ use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, EncodingType};
 use percent_encoding::percent_decode_str;
 
 use super::aftermath::{files_below, is_blob};
-use super::payloads::{forms, payloads, texts};
+use super::payloads::{encoded, forms, payloads, texts};
 use super::scene::{Scene, shown};
 use super::wire::Wire;
 
@@ -32,7 +32,7 @@ async fn key_that_looks_like_a_way_out_is_a_key_of_the_store() {
         assert_eq!(got.body.collect().await.unwrap().to_vec(), bytes, "{key:?}");
         // Copied from there, and as the target of an upload in parts.
         if number % 4 == 0 {
-            let source: String = key.bytes().map(|byte| format!("%{byte:02X}")).collect();
+            let source = String::from_utf8(encoded(key.as_bytes(), |_| true)).unwrap();
             let copy = format!("copies/{key}");
             let copied = s3.copy_object().bucket(BUCKET).key(&copy).copy_source(format!("{BUCKET}/{source}"));
             copied.send().await.unwrap_or_else(|error| panic!("{key:?}: {error:?}"));

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use super::process::{Guarded, source};
 
 /// Longest that the browser may take for anything.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A window of a browser.
 #[derive(Debug)]
