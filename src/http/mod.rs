@@ -6,6 +6,7 @@
 mod allowance;
 mod auth;
 pub mod body;
+mod browser;
 pub mod client_address;
 pub mod digest;
 mod extract;
@@ -45,6 +46,8 @@ use crate::registry::Registry;
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 const FORBIDDEN: &str = "`forbidden`: the caller may see it, and not do this; what a caller may not see is 404";
+
+const CROSS_SITE: &str = "`cross_site_request`: a browser sent it for a page of another site";
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -101,6 +104,7 @@ pub fn api(registry: Registry, entrance: Entrance) -> (Router, OpenApi) {
         .layer(middleware::from_fn_with_state(registry, auth::require_caller))
         .layer(middleware::from_fn_with_state(gate, limits::admit))
         .layer(CatchPanicLayer::custom(problem::from_panic))
+        .layer(middleware::from_fn(browser::guard))
         .layer(middleware::from_fn_with_state(proxies, request_log::name_and_log));
     (router, document)
 }
@@ -183,13 +187,16 @@ fn with_rest_of_path(
 /// What holds for every operation that needs a caller is said in one place.
 fn describe_security(document: &mut OpenApi) {
     for item in document.paths.paths.values_mut() {
-        let operations =
-            [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch, &mut item.head];
-        for operation in operations.into_iter().flatten() {
+        let reading = [&mut item.get, &mut item.head].map(|operation| (operation, false));
+        let changing =
+            [&mut item.put, &mut item.post, &mut item.delete, &mut item.patch].map(|operation| (operation, true));
+        for (operation, changes) in reading.into_iter().chain(changing) {
+            let Some(operation) = operation else { continue };
             let responses = &mut operation.responses.responses;
             if let Some(RefOr::T(unauthorized)) = responses.get("401").cloned() {
                 let mut forbidden: Response = unauthorized;
-                FORBIDDEN.clone_into(&mut forbidden.description);
+                forbidden.description =
+                    if changes { format!("{FORBIDDEN}; {CROSS_SITE}") } else { FORBIDDEN.to_owned() };
                 responses.entry("403".to_owned()).or_insert(RefOr::T(forbidden));
             }
         }

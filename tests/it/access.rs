@@ -1,7 +1,7 @@
 //! Who may do what.
 
-mod callers;
-mod matrix;
+pub(crate) mod callers;
+pub(crate) mod matrix;
 mod policies;
 mod tenants;
 mod tokens;

@@ -11,6 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::domain::Integrity;
 use crate::http::auth::Authenticated;
+use crate::http::browser::OF_FILES;
 use crate::http::digest::{REPR_DIGEST, repr_digest};
 use crate::http::extract::{ClientSeat, File, Query, Version};
 use crate::http::page::{PageQuery, PageView, cursor};
@@ -167,7 +168,6 @@ pub(crate) async fn download(
             answer.remove(header::CONTENT_LENGTH);
             answer.insert(header::LOCATION, header_value(presigned.url.expose_secret())?);
             answer.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-            answer.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
             Ok((StatusCode::TEMPORARY_REDIRECT, answer).into_response())
         }
         Download::Here(bytes) => {
@@ -275,9 +275,7 @@ fn file_headers(version: &VersionRow, file: &FileRow) -> Result<HeaderMap, ApiEr
     // What is stored never runs in a browser.
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
     headers.insert(header::CONTENT_DISPOSITION, header_value(&content_disposition(&file.path))?);
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    let nothing = HeaderValue::from_static("default-src 'none'; sandbox");
-    headers.insert(header::CONTENT_SECURITY_POLICY, nothing);
+    headers.insert(header::CONTENT_SECURITY_POLICY, OF_FILES);
     Ok(headers)
 }
 

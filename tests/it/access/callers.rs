@@ -7,22 +7,22 @@ use crate::support::rows::Rows;
 use crate::support::service::{BackEnd, Service};
 
 /// The namespace that the roles are on.
-pub(super) const OURS: &str = "vision";
+pub(crate) const OURS: &str = "vision";
 /// The namespace of the other writer.
-pub(super) const THEIRS: &str = "speech";
+pub(crate) const THEIRS: &str = "speech";
 
-pub(super) struct Callers {
-    pub(super) service: Service,
+pub(crate) struct Callers {
+    pub(crate) service: Service,
     /// Name and token of each; nobody has none.
-    pub(super) all: Vec<(&'static str, Option<String>)>,
+    pub(crate) all: Vec<(&'static str, Option<String>)>,
 }
 
 impl Callers {
-    pub(super) async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::with("").await
     }
 
-    pub(super) async fn with(settings: &str) -> Self {
+    pub(crate) async fn with(settings: &str) -> Self {
         // Nobody and wrong tokens come more often here than from any client.
         let settings = format!("auth_failures_per_minute = 0\n{settings}");
         let service = Service::start_with(BackEnd::Embedded, &settings).await;
@@ -48,7 +48,7 @@ impl Callers {
     }
 
     /// A request of one of them.
-    pub(super) fn request(&self, who: &str, method: Method, path: &str) -> RequestBuilder {
+    pub(crate) fn request(&self, who: &str, method: Method, path: &str) -> RequestBuilder {
         let (_, token) = self.all.iter().find(|(name, _)| *name == who).unwrap();
         let request = self.service.anonymous(method, path);
         match token {
@@ -64,7 +64,7 @@ fn role_name(role: &str) -> &str {
 }
 
 /// Makes a token as the administrator; gives its id and its text.
-pub(super) async fn token(service: &Service, name: &str, grants: &[(&str, &str)]) -> (String, String) {
+pub(crate) async fn token(service: &Service, name: &str, grants: &[(&str, &str)]) -> (String, String) {
     let grants: Vec<Value> = grants.iter().map(|(role, on)| json!({ "role": role, "on": on })).collect();
     let wish = json!({ "name": name, "grants": grants, "expires_in": 3600 });
     let answer = service.request(Method::POST, "/v1/tokens").json(&wish).send().await.unwrap();

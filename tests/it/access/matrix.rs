@@ -25,7 +25,7 @@ fn matrix() -> (Vec<&'static str>, BTreeMap<String, BTreeMap<&'static str, &'sta
 }
 
 /// What the operations are tried on, made by the administrator; nobody else's attempts change it.
-struct Things {
+pub(crate) struct Things {
     model: String,
     draft: String,
     upload: String,
@@ -37,7 +37,7 @@ const PART: &[u8] = b"one part";
 
 impl Things {
     /// A model with two versions, the first of them named by an alias, a draft with a file and an upload, a token, a grant.
-    async fn new(callers: &Callers, number: usize) -> Self {
+    pub(crate) async fn new(callers: &Callers, number: usize) -> Self {
         let service = &callers.service;
         let model = format!("{OURS}/m{number}");
         for content in ["one", "two"] {
@@ -61,7 +61,7 @@ impl Things {
     }
 
     /// What an operation needs to find before it can be done.
-    async fn prepare(&mut self, callers: &Callers, operation: &str) {
+    pub(crate) async fn prepare(&mut self, callers: &Callers, operation: &str) {
         let service = &callers.service;
         let done = async |method: Method, path: String, body: Value| {
             let answer = service.request(method, &path).json(&body).send().await.unwrap();
@@ -93,7 +93,7 @@ impl Things {
         }
     }
 
-    fn path(&self, operation: &str) -> String {
+    pub(crate) fn path(&self, operation: &str) -> String {
         let (namespace, name) = self.model.split_once('/').unwrap();
         let id = match operation {
             _ if operation.contains("/tokens/") => &self.token,
@@ -113,7 +113,7 @@ fn later() -> String {
 }
 
 /// The request with a body that makes it succeed for whoever may.
-fn with_body(operation: &str, things: &Things, who: &str, request: RequestBuilder) -> RequestBuilder {
+pub(crate) fn with_body(operation: &str, things: &Things, who: &str, request: RequestBuilder) -> RequestBuilder {
     let model = &things.model;
     match operation {
         "POST /v1/posture/overrides" => {
@@ -148,7 +148,8 @@ fn with_body(operation: &str, things: &Things, who: &str, request: RequestBuilde
     }
 }
 
-fn operations(document: &Value) -> Vec<String> {
+/// The operations of the document, as `METHOD /path`.
+pub(crate) fn operations(document: &Value) -> Vec<String> {
     let paths = document["paths"].as_object().unwrap();
     let of = |(path, item): (&String, &Value)| -> Vec<String> {
         let methods = item.as_object().unwrap().keys().filter(|key| key.parse::<Method>().is_ok());

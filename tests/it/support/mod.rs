@@ -2,6 +2,7 @@
 
 pub(crate) mod account;
 pub(crate) mod audit;
+pub(crate) mod browser;
 pub(crate) mod clients;
 pub(crate) mod dice;
 pub(crate) mod drafts;
