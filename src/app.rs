@@ -38,8 +38,8 @@ use self::back_end::BackEnd;
 use self::data_dir::DataDir;
 use self::look::Looker;
 use self::watch::Watch;
-use crate::access::oidc::Windows;
-use crate::access::{Authenticator, BootstrapError, PoliciesError, admin_token};
+use crate::access::oidc::{Issuers, Windows};
+use crate::access::{Authenticator, BootstrapError, Policies, PoliciesError, Seal, admin_token};
 use crate::catalog::{self, Catalog};
 use crate::config::{self, Config, Limits};
 use crate::door::{Counts, Door, Tls, TlsError};
@@ -78,6 +78,9 @@ pub enum StartError {
     /// An identity provider.
     #[error(transparent)]
     Oidc(#[from] OidcError),
+    /// The crypto library.
+    #[error("the crypto library has no AES-256-GCM")]
+    Seal,
     /// What a crash left could not be ended.
     #[error("could not end what the last run left")]
     Recover(#[source] registry::Error),
@@ -96,6 +99,33 @@ pub enum StartError {
     /// The address that was taken is not known.
     #[error("the HTTP server failed")]
     Serve(#[source] std::io::Error),
+}
+
+/// What the settings name, read from its files.
+struct Files {
+    policies: Policies,
+    issuers: Issuers,
+    tls: Option<Tls>,
+}
+
+impl Files {
+    async fn read(config: &Config) -> Result<Self, StartError> {
+        let policies = access::policies(config.policies_dir.as_deref())?;
+        let issuers = issuers(&config.oidc, Windows::default())?;
+        let tls = match config.door.tls.clone() {
+            Some(files) => Some(Tls::open(files).await?),
+            None => None,
+        };
+        Ok(Self { policies, issuers, tls })
+    }
+}
+
+/// Reads the files that the settings name, as a start would, and touches nothing.
+///
+/// # Errors
+/// [`StartError`] says what is wrong with one of them.
+pub async fn check_files(config: &Config) -> Result<(), StartError> {
+    Files::read(config).await.map(drop)
 }
 
 /// A service that is ready to answer.
@@ -130,18 +160,13 @@ impl Service {
     /// [`StartError`]; no bytes were taken.
     pub async fn start(config: &Config) -> Result<Self, StartError> {
         // Before anything is touched: with a wrong policy nobody knows who may do what.
-        let policies = access::policies(config.policies_dir.as_deref())?;
+        let Files { policies, issuers, tls } = Files::read(config).await?;
         let data_dir = DataDir::lock(&config.data_dir)?;
         // Taken first: a port in use should not cost the operator a provisioning run.
         let listener = TcpListener::bind(config.listen)
             .await
             .map_err(|source| StartError::Listen { address: config.listen, source })?;
         let address = listener.local_addr().map_err(StartError::Serve)?;
-        let issuers = issuers(&config.oidc, Windows::default())?;
-        let tls = match config.door.tls.clone() {
-            Some(files) => Some(Tls::open(files).await?),
-            None => None,
-        };
         let back_end = BackEnd::start(config, &data_dir).await?;
         let catalog = Catalog::open(&config.catalog_url()).await?;
         if catalog.is_half_rebuilt().await? {
@@ -155,6 +180,7 @@ impl Service {
         };
         let made_token = admin_token(&catalog, data_dir.path()).await?;
         let sweeps = registry::Sweeps::default();
+        let seal = Seal::new(&catalog.cursor_key().await?).ok_or(StartError::Seal)?;
         let registry = Registry::new(registry::Parts {
             authenticator: Authenticator::new(catalog.clone(), policies, issuers),
             catalog: catalog.clone(),
@@ -164,6 +190,7 @@ impl Service {
             limits: config.limits,
             outputs: secured.outputs.clone(),
             sweeps: sweeps.clone(),
+            seal,
         });
         let recovered = registry.recover().await.map_err(StartError::Recover)?;
         if recovered != registry::Recovered::default() {

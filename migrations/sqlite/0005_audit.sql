@@ -42,3 +42,6 @@ end;
 -- Where the request came from that publishes a version: the entry is written when it becomes visible, perhaps after a
 -- restart.
 alter table versions add column origin text;
+
+-- The key under which cursors over what a caller may not see are sealed: 64 hex digits, made when it is first needed.
+alter table catalog add column cursor_key text not null default '';

@@ -59,6 +59,17 @@ impl Action {
         Self::Operate,
     ];
 
+    /// The smallest role that has it.
+    pub const fn role(self) -> &'static str {
+        match self {
+            Self::Read | Self::Download => "reader",
+            Self::Draft | Self::Publish | Self::Describe => "writer",
+            Self::MoveAlias => "publisher",
+            Self::MoveProtectedAlias | Self::Delete | Self::Govern | Self::Grant => "admin",
+            Self::Observe | Self::Operate => "admin of everything",
+        }
+    }
+
     /// The word of the policies.
     pub const fn as_str(self) -> &'static str {
         match self {

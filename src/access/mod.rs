@@ -9,11 +9,13 @@ mod decide;
 mod nesting;
 pub mod oidc;
 mod policies;
+mod seal;
 mod token;
 
 pub use bootstrap::{BootstrapError, admin_token};
 pub use decide::{Action, Known, Resource, Subject, Verdict};
 pub use policies::{Policies, PoliciesError};
+pub use seal::Seal;
 pub use token::Token;
 
 use std::collections::HashMap;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::access::{self, Policies, PoliciesError};
-use crate::catalog::{self, Catalog, Page};
+use crate::catalog::{self, Catalog, Page, Rotation};
 pub use crate::catalog::{GrantRow, TokenRow};
 use crate::config::Config;
 use crate::domain::{Actor, Grant, GrantOn, Grantee, ModelName, Timestamp};
@@ -21,6 +21,9 @@ pub enum AccessError {
     /// The name has a valid token.
     #[error("there is a valid token of the name `{0}`: rotate it, or revoke it first")]
     TokenExists(String),
+    /// Rotated again and again.
+    #[error("the name `{0}` has 20 valid tokens: revoke old ones first")]
+    TooManyTokens(String),
     /// A name that is none.
     #[error("the name of a token is 1 to 96 bytes of `A-Z a-z 0-9 . _ -`, not {0:?}")]
     TokenName(String),
@@ -82,13 +85,14 @@ pub async fn rotate_token(
     let none = || AccessError::TokenNotFound(id.to_owned());
     on_catalog(config, async |catalog| {
         let old = catalog.token(id).await?.ok_or_else(none)?;
-        let row = TokenRow::new(&old.name, OPERATOR, life.map(|life| Timestamp::now().plus(life)));
+        let expires_at = life.map(|life| Timestamp::now().plus(life)).or_else(|| old.next_expiry());
+        let row = TokenRow::new(&old.name, OPERATOR, expires_at);
         let token = access::Token::generate();
         let until = row.created_at.plus(overlap);
-        if catalog.rotate_token(id, until, &row, token.digest(), &Actor::operator()).await? {
-            Ok((row, token))
-        } else {
-            Err(none())
+        match catalog.rotate_token(id, until, &row, token.digest(), &Actor::operator()).await? {
+            Rotation::Done => Ok((row, token)),
+            Rotation::NotValid => Err(none()),
+            Rotation::TooMany => Err(AccessError::TooManyTokens(old.name)),
         }
     })
     .await
@@ -102,13 +106,13 @@ pub async fn tokens(config: &Config, after: Option<&str>) -> Result<Page<TokenRo
     on_catalog(config, async |catalog| Ok(catalog.tokens(None, after, 200).await?)).await
 }
 
-/// Revokes a token.
+/// Revokes a token, or all of its name.
 ///
 /// # Errors
 /// [`AccessError`].
-pub async fn revoke_token(config: &Config, id: &str) -> Result<(), AccessError> {
+pub async fn revoke_token(config: &Config, id: &str, all: bool) -> Result<(), AccessError> {
     on_catalog(config, async |catalog| {
-        if catalog.revoke_token(id, &Actor::operator()).await? {
+        if catalog.revoke_token(id, all, &Actor::operator()).await? {
             Ok(())
         } else {
             Err(AccessError::TokenNotFound(id.to_owned()))

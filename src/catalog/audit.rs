@@ -51,9 +51,12 @@ pub struct AuditRow {
     pub entry: AuditEntry,
     /// As stored.
     pub hash: Sha256Digest,
-    /// Whether the columns that entries are found by say the same as the entry.
-    pub is_found_rightly: bool,
+    /// Whether the columns that entries are found by, and the text of the details, say the same as the entry.
+    pub is_stored_rightly: bool,
 }
+
+/// What keeps honest people from changing the log.
+pub const AUDIT_GUARDS: [&str; 3] = ["table audit", "trigger audit_is_not_changed", "trigger audit_is_not_deleted"];
 
 const SELECT: &str = "select a.seq, a.at, a.principal, a.address, a.request_id, a.action, a.subject, a.folded, a.namespace, \
                       a.result, a.details, a.prev, a.hash, c.id as chain from audit a join audit_chain c on 1 = 1";
@@ -184,6 +187,51 @@ impl Catalog {
         Ok(Some(AuditHead { chain: text(&row, "id")?, seq: number(&row, "seq")?, hash }))
     }
 
+    /// What of the log's own protection in the database is not there any more; empty: all of it is.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn missing_audit_guards(&self) -> Result<Vec<&'static str>, Error> {
+        let rows = sqlx::query("select type || ' ' || name as what from sqlite_master where tbl_name = 'audit'")
+            .fetch_all(&self.read)
+            .await
+            .map_err(Error::during("look at the schema of the audit log"))?;
+        let there = rows.iter().map(|row| text(row, "what")).collect::<Result<Vec<_>, _>>()?;
+        Ok(AUDIT_GUARDS.into_iter().filter(|guard| !there.iter().any(|there| there == guard)).collect())
+    }
+
+    /// The end of the log as it is recorded and as it is: where it ends by the record, the number of the last entry, and
+    /// the hash of the entry with the recorded number; none when nothing was ever written.
+    ///
+    /// # Errors
+    /// [`Error`] of the database, or of a row that is not ours.
+    pub async fn audit_ends(&self) -> Result<Option<(AuditHead, i64, String)>, Error> {
+        // One statement, so that nothing is appended between its parts.
+        let row = sqlx::query(
+            "select c.id, c.seq, c.hash, (select coalesce(max(seq), 0) from audit) as last, \
+             coalesce((select hash from audit where seq = c.seq), '') as hash_at_end from audit_chain c",
+        )
+        .fetch_optional(&self.read)
+        .await
+        .map_err(Error::during("look up where the audit log ends"))?;
+        let Some(row) = row else { return Ok(None) };
+        let hash = stored("hash of the audit log", &text(&row, "hash")?)?;
+        let head = AuditHead { chain: text(&row, "id")?, seq: number(&row, "seq")?, hash };
+        Ok(Some((head, number(&row, "last")?, text(&row, "hash_at_end")?)))
+    }
+
+    /// How many entries have no number.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn unnumbered_audit(&self) -> Result<i64, Error> {
+        let row = sqlx::query("select count(*) as entries from audit where seq is null")
+            .fetch_one(&self.read)
+            .await
+            .map_err(Error::during("count entries of the audit log"))?;
+        number(&row, "entries")
+    }
+
     /// Entries that a filter lets through; the next page goes on at the given number.
     ///
     /// # Errors
@@ -196,7 +244,7 @@ impl Catalog {
     ) -> Result<Page<AuditRow, i64>, Error> {
         let fail = || Error::during("read the audit log");
         let (condition, end, from) = match order {
-            AuditOrder::NewestFirst(before) => ("a.seq < $1", "desc", before.unwrap_or(i64::MAX)),
+            AuditOrder::NewestFirst(before) => ("a.seq > 0 and a.seq < $1", "desc", before.unwrap_or(i64::MAX)),
             AuditOrder::OldestFirst(after) => ("a.seq > $1", "asc", after),
         };
         let AuditFilter { principal, action, on, namespace, result, request_id, since, until } = filter;
@@ -270,7 +318,6 @@ impl AuditRow {
     fn read(row: &AnyRow) -> Result<Self, Error> {
         let (details, address) = (text(row, "details")?, text(row, "address")?);
         let on = Subject::from_stored(text(row, "subject")?);
-        let is_found_rightly = on.folded() == text(row, "folded")? && on.in_namespace() == text(row, "namespace")?;
         let address = (!address.is_empty()).then(|| stored("address", &address)).transpose()?;
         let entry = AuditEntry {
             chain: text(row, "chain")?,
@@ -285,10 +332,14 @@ impl AuditRow {
                 on,
                 result: stored("result", &text(row, "result")?)?,
                 details: serde_json::from_str(&details)
-                    .map_err(|_| Error::Corrupt { what: "details of an audit entry", value: details })?,
+                    .map_err(|_| Error::Corrupt { what: "details of an audit entry", value: details.clone() })?,
             },
             prev: stored("hash of an audit entry", &text(row, "prev")?)?,
         };
-        Ok(Self { entry, hash: stored("hash of an audit entry", &text(row, "hash")?)?, is_found_rightly })
+        let on = &entry.deed.on;
+        let is_stored_rightly = on.folded() == text(row, "folded")?
+            && on.in_namespace() == text(row, "namespace")?
+            && serde_json_canonicalizer::to_string(&entry.deed.details).is_ok_and(|canonical| canonical == details);
+        Ok(Self { entry, hash: stored("hash of an audit entry", &text(row, "hash")?)?, is_stored_rightly })
     }
 }

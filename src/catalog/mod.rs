@@ -37,7 +37,7 @@ mod vaults;
 mod verification;
 mod versions;
 pub use aliases::{AliasMove, AliasOutcome, AliasRow, MAX_ALIASES};
-pub use audit::{AuditFilter, AuditOrder, AuditRow};
+pub use audit::{AUDIT_GUARDS, AuditFilter, AuditOrder, AuditRow};
 pub use draft_files::Placed;
 pub use drafts::DraftRow;
 pub use error::Error;
@@ -65,7 +65,7 @@ pub use models::{ModelRow, ModelStanding};
 pub use purge::{ModelPurge, Purge};
 pub use stored::{Manifested, Scope, StoredObject};
 pub use sweep::{Pin, Sighted, Sighting};
-pub use tokens::TokenRow;
+pub use tokens::{Rotation, TokenRow};
 pub use uploads::{Room, UploadKind, UploadRow};
 pub use verification::{Declared, Found, ObjectCounts, ObjectToCheck, Recorded};
 

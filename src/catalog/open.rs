@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sqlx::any::AnyPoolOptions;
 use sqlx::migrate::Migrator;
-use sqlx::{AnyConnection, AnyPool, Executor as _, Row as _};
+use sqlx::{AnyConnection, AnyPool, Connection as _, Executor as _, Row as _};
 use ulid::Ulid;
 
 use super::{Catalog, Error};
@@ -27,6 +27,8 @@ impl Catalog {
     pub async fn open(url: &str) -> Result<Self, Error> {
         sqlx::any::install_default_drivers();
         make_private(url)?;
+        // Once, before a pool tries it for a minute: what is no database is told at once.
+        try_once(&format!("{url}?mode=rwc")).await.map_err(Error::during("open the catalog"))?;
         let write = pool(1, "pragma synchronous = full", &format!("{url}?mode=rwc")).await?;
         SQLITE.run(&write).await.map_err(Error::Migrate)?;
         let read = pool(READERS, "pragma query_only = on", &format!("{url}?mode=rw")).await?;
@@ -62,6 +64,14 @@ fn make_private(url: &str) -> Result<(), Error> {
 fn file(url: &str) -> Option<&str> {
     let path = url.strip_prefix("sqlite:")?;
     Some(path.strip_prefix("//").unwrap_or(path))
+}
+
+async fn try_once(url: &str) -> Result<(), sqlx::Error> {
+    let mut connection = AnyConnection::connect(url).await?;
+    connection.execute("pragma busy_timeout = 10000").await?;
+    // Reads the first page, which says whether it is a database at all.
+    connection.execute("pragma schema_version").await?;
+    connection.close().await
 }
 
 async fn pool(connections: u32, role: &'static str, url: &str) -> Result<AnyPool, Error> {
@@ -105,4 +115,29 @@ async fn identity(write: &AnyPool) -> Result<String, Error> {
     };
     tx.commit().await.map_err(fail())?;
     Ok(id)
+}
+
+impl Catalog {
+    /// The key for cursors over what a caller may not see; made now when there is none.
+    ///
+    /// # Errors
+    /// [`Error`] of the database, or of a row that is not ours.
+    pub async fn cursor_key(&self) -> Result<[u8; 32], Error> {
+        let fail = || Error::during("read the key for cursors");
+        let mut new = [0; 32];
+        aws_lc_rs::rand::fill(&mut new).map_err(|error| fail()(sqlx::Error::Configuration(Box::new(error))))?;
+        let row = sqlx::query(
+            "update catalog set cursor_key = case when cursor_key = '' then $1 else cursor_key end returning cursor_key",
+        )
+        .bind(hex::encode(new))
+        .fetch_one(&self.write)
+        .await
+        .map_err(fail())?;
+        let text: String = row.try_get("cursor_key").map_err(fail())?;
+        let mut key = [0; 32];
+        // Not the text itself: it is a secret.
+        hex::decode_to_slice(text, &mut key)
+            .map_err(|_| Error::Corrupt { what: "key for cursors", value: String::new() })?;
+        Ok(key)
+    }
 }

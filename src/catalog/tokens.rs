@@ -29,7 +29,26 @@ pub struct TokenRow {
     pub revoked: Option<(Timestamp, String)>,
 }
 
+/// Most valid tokens of one name: who rotates again and again uses one of the old ones up, or ends them.
+const MOST: i64 = 20;
+
+/// What came of a rotation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rotation {
+    /// There is one more token.
+    Done,
+    /// The old one is not valid any more.
+    NotValid,
+    /// The name has as many valid tokens as it may have.
+    TooMany,
+}
+
 impl TokenRow {
+    /// When one that takes its place now ends, if it is to live as long.
+    pub fn next_expiry(&self) -> Option<Timestamp> {
+        self.expires_at.map(|at| Timestamp::now().plus(at.since(self.created_at)))
+    }
+
     /// A new token of this name.
     pub fn new(name: &str, by: &str, expires_at: Option<Timestamp>) -> Self {
         Self {
@@ -175,8 +194,7 @@ impl Catalog {
         Ok(true)
     }
 
-    /// Records one more token of the name of a valid one, which goes on until `old_until` at the latest; false when that
-    /// one is not valid any more.
+    /// Records one more token of the name of a valid one, which goes on until `old_until` at the latest.
     ///
     /// # Errors
     /// [`Error`] of the database.
@@ -187,7 +205,7 @@ impl Catalog {
         token: &TokenRow,
         digest: Sha256Digest,
         by: &Actor,
-    ) -> Result<bool, Error> {
+    ) -> Result<Rotation, Error> {
         let fail = || Error::during("rotate a token");
         let mut tx = self.write.begin_with("begin immediate").await.map_err(fail())?;
         let done = sqlx::query(
@@ -202,38 +220,55 @@ impl Catalog {
         .await
         .map_err(fail())?;
         if done.rows_affected() == 0 {
-            return Ok(false);
+            return Ok(Rotation::NotValid);
+        }
+        let row = sqlx::query(
+            "select count(*) as n from tokens where name = $1 and revoked_at is null \
+             and (expires_at is null or expires_at > $2)",
+        )
+        .bind(&token.name)
+        .bind(token.created_at.millis())
+        .fetch_one(&mut *tx)
+        .await
+        .map_err(fail())?;
+        if number(&row, "n")? >= MOST {
+            return Ok(Rotation::TooMany);
         }
         insert(&mut tx, token, digest).await.map_err(fail())?;
         let details = json!({ "old": old, "old_until": old_until });
         note(&mut tx, by, &made(AuditAction::TokenRotate, token, details)).await.map_err(fail())?;
         tx.commit().await.map_err(fail())?;
-        Ok(true)
+        Ok(Rotation::Done)
     }
 
-    /// Revokes a token; false when it was revoked or is none. With the last valid one of a name go the name's grants.
+    /// Revokes a token, or all of its name; false when there was none to revoke. With the last valid one of a name go the name's grants.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn revoke_token(&self, id: &str, by: &Actor) -> Result<bool, Error> {
+    pub async fn revoke_token(&self, id: &str, all: bool, by: &Actor) -> Result<bool, Error> {
         let fail = || Error::during("revoke a token");
         let mut tx = self.write.begin_with("begin immediate").await.map_err(fail())?;
-        let row = sqlx::query(
-            "update tokens set revoked_at = $2, revoked_by = $3 where id = $1 and revoked_at is null returning name",
-        )
-        .bind(id)
-        .bind(Timestamp::now().millis())
-        .bind(&by.principal)
-        .fetch_optional(&mut *tx)
-        .await
-        .map_err(fail())?;
-        let Some(row) = row else { return Ok(false) };
-        let name = text(&row, "name")?;
+        let which = if all { "name = (select name from tokens where id = $1)" } else { "id = $1" };
+        let sql = format!(
+            "update tokens set revoked_at = $2, revoked_by = $3 where {which} and revoked_at is null returning id, name"
+        );
+        let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(id)
+            .bind(Timestamp::now().millis())
+            .bind(&by.principal)
+            .fetch_all(&mut *tx)
+            .await
+            .map_err(fail())?;
+        let Some(first) = rows.first() else { return Ok(false) };
+        let name = text(first, "name")?;
         if !has_valid(&mut tx, &name).await.map_err(fail())? {
             forget_grants(&mut tx, &Grantee::token(&name), by).await?;
         }
-        let deed = Deed::done(AuditAction::TokenRevoke, Subject::token(id), json!({ "name": name }));
-        note(&mut tx, by, &deed).await.map_err(fail())?;
+        for row in &rows {
+            let on = Subject::token(&text(row, "id")?);
+            let deed = Deed::done(AuditAction::TokenRevoke, on, json!({ "name": name }));
+            note(&mut tx, by, &deed).await.map_err(fail())?;
+        }
         tx.commit().await.map_err(fail())?;
         Ok(true)
     }

@@ -5,12 +5,14 @@ use std::time::Duration;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
 
+use super::audit::note;
 use super::drafts::{refuse_deleted, touch};
 use super::error::stored;
 use super::listing::{Page, number, text};
 use super::{Catalog, DraftRow, Error, Refusal};
 use crate::domain::{
-    DraftId, FilePath, ModelRef, PartLedger, PathConflict, Sha256Digest, Timestamp, UploadId, UploadToken,
+    Actor, AuditAction, Deed, DraftId, FilePath, ModelRef, PartLedger, PathConflict, Sha256Digest, Subject, Timestamp,
+    UploadId, UploadToken,
 };
 
 /// Which way the bytes of an upload take.
@@ -313,6 +315,27 @@ impl Catalog {
             .await
             .map_err(Error::during("record a digest"))?;
         Ok(())
+    }
+
+    /// Forgets an upload that somebody aborts; harmless when it is gone.
+    ///
+    /// # Errors
+    /// [`Error`] of the database, or of a row that is not ours.
+    pub async fn abort_upload(&self, upload: &UploadRow, model: &ModelRef, by: &Actor) -> Result<(), Error> {
+        let fail = || Error::during("abort an upload");
+        let mut tx = self.write.begin_with("begin immediate").await.map_err(fail())?;
+        let gone = sqlx::query("delete from uploads where id = $1")
+            .bind(upload.id.to_string())
+            .execute(&mut *tx)
+            .await
+            .map_err(fail())?;
+        if gone.rows_affected() == 0 {
+            return Ok(());
+        }
+        let details = serde_json::json!({ "path": upload.path.as_str(), "upload": upload.id.to_string() });
+        let deed = Deed::done(AuditAction::UploadAbort, Subject::draft(model, upload.draft), details);
+        note(&mut tx, by, &deed).await.map_err(fail())?;
+        tx.commit().await.map_err(fail())
     }
 
     /// Forgets an upload that will not be completed; harmless when it is gone.

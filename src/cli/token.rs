@@ -31,11 +31,11 @@ pub(super) enum Token {
     Rotate {
         /// The old token.
         id: String,
-        /// How long the new one is valid; until it is revoked unless it is said.
+        /// How long the new one is valid; as long as the old one was unless it is said.
         #[arg(long, value_name = "TIME", value_parser = life)]
         expires_in: Option<Duration>,
         /// How long the old one goes on.
-        #[arg(long, value_name = "TIME", value_parser = life, default_value = "1d")]
+        #[arg(long, value_name = "TIME", value_parser = overlap, default_value = "1d")]
         overlap: Duration,
         #[command(flatten)]
         settings: Settings,
@@ -49,6 +49,9 @@ pub(super) enum Token {
     Revoke {
         /// The token.
         id: String,
+        /// Revoke all tokens of its name: for one that was stolen, and may have been rotated.
+        #[arg(long)]
+        all: bool,
         #[command(flatten)]
         settings: Settings,
     },
@@ -76,8 +79,8 @@ impl Token {
                     }
                 }
             }
-            Self::Revoke { id, settings } => {
-                runtime.block_on(app::revoke_token(&settings.load(&[])?, &id))?;
+            Self::Revoke { id, all, settings } => {
+                runtime.block_on(app::revoke_token(&settings.load(&[])?, &id, all))?;
                 print(&format!("{id} is revoked\n"))?;
             }
         }
@@ -112,7 +115,13 @@ fn grant(text: &str) -> Result<Grant, String> {
 }
 
 /// A stretch of time of at most ten years.
+/// The bounds of the API's.
 fn life(text: &str) -> Result<Duration, String> {
+    let life = overlap(text)?;
+    if life < Duration::from_mins(1) { Err("a token is valid for a minute at least".to_owned()) } else { Ok(life) }
+}
+
+fn overlap(text: &str) -> Result<Duration, String> {
     let bounded = stretch(text).filter(|stretch| *stretch <= Duration::from_hours(3660 * 24));
     bounded.ok_or_else(|| format!("`{text}` is no stretch of time such as 30m, 12h or 90d, of at most ten years"))
 }

@@ -21,10 +21,12 @@ impl AliasPattern {
     /// Most patterns of one namespace.
     pub const MOST: usize = 100;
 
-    /// Whether an alias is one of those that are meant.
+    /// Whether an alias is one of those that are meant, also in another case: who protects `production` does not want
+    /// others to move `Production`.
     pub fn matches(&self, alias: &Alias) -> bool {
+        let (pattern, alias) = (self.0.to_ascii_lowercase(), alias.as_str().to_ascii_lowercase());
         let mut rest = alias.as_str();
-        let mut pieces = self.0.split('*');
+        let mut pieces = pattern.split('*');
         let first = pieces.next().unwrap_or_default();
         let Some(after) = rest.strip_prefix(first) else { return false };
         rest = after;

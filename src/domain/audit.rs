@@ -100,6 +100,8 @@ words! {
         FileAdd = "file.add",
         /// A file was taken out of a draft.
         FileRemove = "file.remove",
+        /// An upload into a draft was aborted.
+        UploadAbort = "upload.abort",
         /// The service gave the bytes of a file out itself, or began to.
         FileRead = "file.read",
         /// URLs to read files with were handed out; whether they were used, S3's own logs tell.

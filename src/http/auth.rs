@@ -47,7 +47,13 @@ fn origin(request: &Request) -> Origin {
 
 /// The token of a Bearer header, or the password of a Basic one.
 fn presented(headers: &HeaderMap) -> Option<String> {
-    let (scheme, rest) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    let mut sent = headers.get_all(header::AUTHORIZATION).into_iter();
+    let one = sent.next()?;
+    if sent.next().is_some() {
+        // A proxy may have looked at the other one.
+        return None;
+    }
+    let (scheme, rest) = one.to_str().ok()?.split_once(' ')?;
     if scheme.eq_ignore_ascii_case("bearer") {
         return Some(rest.trim().to_owned());
     }

@@ -28,6 +28,12 @@ impl Proxies {
         Some(ClientAddress(self.resolve(peer, request.headers())))
     }
 
+    /// Whether the request comes straight from a trusted proxy.
+    pub(super) fn trusts_peer_of(&self, request: &Request) -> bool {
+        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip().to_canonical());
+        peer.is_some_and(|peer| self.trusted.iter().any(|proxy| proxy.contains(peer)))
+    }
+
     /// The nearest address that is not a trusted proxy's.
     ///
     /// Each proxy writes down at the end of the list who came to it. So the list is read from its end, and only for as

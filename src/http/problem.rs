@@ -174,7 +174,9 @@ impl From<Error> for ApiError {
             Error::TokenOfNamespace(_) | Error::TokenName(_) => {
                 Self::new(StatusCode::BAD_REQUEST, "invalid_name", detail)
             }
-            Error::TokenLife => Self::new(StatusCode::BAD_REQUEST, "invalid_expiry", detail),
+            Error::Cursor => Self::new(StatusCode::BAD_REQUEST, "invalid_cursor", detail),
+            Error::TokenLife | Error::TokenOutlives(_) => Self::new(StatusCode::BAD_REQUEST, "invalid_expiry", detail),
+            Error::TooManyTokens(_) => Self::new(StatusCode::CONFLICT, "too_many_tokens", detail),
             Error::TokenExists(_) => Self::new(StatusCode::CONFLICT, "token_exists", detail),
             Error::NamespaceNotFound(_) => Self::new(StatusCode::NOT_FOUND, "namespace_not_found", detail),
             Error::FileNotFound(_) => Self::new(StatusCode::NOT_FOUND, "file_not_found", detail),

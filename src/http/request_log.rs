@@ -15,7 +15,7 @@ use super::problem::ApiError;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Longest id of a client or proxy that is taken over.
+/// Longest id of a proxy that is taken over.
 const MAX_ID: usize = 64;
 
 /// The id of the request, for whoever tells of it.
@@ -23,7 +23,9 @@ const MAX_ID: usize = 64;
 pub(super) struct RequestId(pub(super) String);
 
 pub(super) async fn name_and_log(State(proxies): State<Arc<Proxies>>, mut request: Request, next: Next) -> Response {
-    let id = given_id(&request).unwrap_or_else(|| Ulid::generate().to_string());
+    // As with addresses: anybody could write another request's id, and it stands in the audit log.
+    let given = if proxies.trusts_peer_of(&request) { given_id(&request) } else { None };
+    let id = given.unwrap_or_else(|| Ulid::generate().to_string());
     request.extensions_mut().insert(RequestId(id.clone()));
     let method = request.method().clone();
     // The route, not the path: a path may hold what somebody pasted into it, and makes a bad field to group by.
@@ -69,7 +71,7 @@ pub(super) async fn name_and_log(State(proxies): State<Arc<Proxies>>, mut reques
     response
 }
 
-/// The id that a client or a proxy gave the request, if it can stand in a log line.
+/// The id that a proxy gave the request, if it can stand in a log line.
 fn given_id(request: &Request) -> Option<String> {
     let id = request.headers().get(REQUEST_ID)?.to_str().ok()?;
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':');

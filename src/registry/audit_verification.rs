@@ -6,8 +6,9 @@ use std::fmt;
 use serde::Serialize;
 
 use super::Error;
-use crate::catalog::{AuditRow, Catalog};
+use crate::catalog::{AUDIT_GUARDS, AuditRow, Catalog};
 use crate::domain::{AuditAction, AuditEntry, AuditHead, FIRST_AUDIT_HASH, Sha256Digest};
+use crate::provision::claim::Claim;
 use crate::store::{self, AuditHeads, Store};
 
 /// Entries that are read at a time.
@@ -31,8 +32,12 @@ pub enum AuditFindingKind {
     Broken,
     /// The bucket's head says that the log was another one.
     Rewritten,
-    /// The bucket has heads of a log that this one does not speak of.
+    /// The bucket has heads of a log that this one does not speak of, or belongs to another catalog.
     Unknown,
+    /// An entry is there that the service did not write.
+    Added,
+    /// What keeps the log from being changed by mistake was taken off.
+    Unguarded,
 }
 
 /// Something that is wrong.
@@ -123,29 +128,44 @@ pub(super) async fn last_heads(store: &Store, catalog: &str) -> Result<Vec<Audit
 /// Of the catalog and of S3.
 pub async fn verify_audit(catalog: &Catalog, store: &Store) -> Result<AuditReport, Error> {
     let mut report = AuditReport::default();
-    let end = catalog.audit_head().await?;
-    report.chain = end.as_ref().map(|end| end.chain.clone());
-    let mut heads = Heads::new(store, catalog.id(), report.chain.clone());
+    for guard in catalog.missing_audit_guards().await? {
+        report.find(0, AuditFindingKind::Unguarded, format!("the catalog's {guard} was removed or replaced"));
+        if guard == AUDIT_GUARDS[0] {
+            // Whatever stands in its place is no log to be read.
+            return Ok(report);
+        }
+    }
+    report.chain = catalog.audit_head().await?.map(|end| end.chain);
+    let owner = owner(catalog, store, &mut report).await?;
+    let mut heads = Heads::new(store, &owner, report.chain.clone());
     let mut walk = Walk::default();
+    let mut after = i64::MIN;
     loop {
-        let page = catalog.stored_audit(walk.last, PAGE).await?;
+        let page = catalog.stored_audit(after, PAGE).await?;
         if page.is_empty() {
             // Heads that were written while the log was read are of entries that were written meanwhile, too.
             match heads.peek().await? {
-                Some(head) if head.seq > walk.last && !catalog.stored_audit(walk.last, 1).await?.is_empty() => continue,
+                Some(head) if head.seq > after && !catalog.stored_audit(after, 1).await?.is_empty() => continue,
                 _ => break,
             }
         }
         for (seq, row) in page {
-            walk.step(&mut report, seq, row);
-            heads.compare(&mut report, seq, walk.hash).await?;
+            after = seq;
+            if walk.step(&mut report, seq, row) {
+                heads.compare(&mut report, seq, walk.hash).await?;
+            }
         }
     }
-    walk.finish(&mut report, end.as_ref());
+    let unnumbered = catalog.unnumbered_audit().await?;
+    if unnumbered > 0 {
+        report.find(0, AuditFindingKind::Added, format!("{unnumbered} entries without a number were added"));
+    }
+    walk.finish(&mut report, catalog.audit_ends().await?);
     heads.finish(&mut report, walk.last).await?;
     for head in heads.others {
         let told = format!("{} with {} entries, the last {}", head.chain, head.seq, head.hash);
-        if walk.told_logs.contains(&head.chain) {
+        // A rebuild says so in the bucket, too, where who can only write the catalog cannot.
+        if heads.is_begun_by_rebuild && walk.told_logs.contains(&head.chain) {
             report.earlier_logs.push(told);
         } else {
             let what = format!(
@@ -157,6 +177,22 @@ pub async fn verify_audit(catalog: &Catalog, store: &Store) -> Result<AuditRepor
     }
     report.findings.sort_by_key(|finding| finding.seq);
     Ok(report)
+}
+
+/// The catalog that the bucket belongs to, whatever the one here says of itself.
+async fn owner(catalog: &Catalog, store: &Store, report: &mut AuditReport) -> Result<String, Error> {
+    let claim = store.look_at_claim().await.claim?.and_then(|claim| Claim::parse(&claim).ok());
+    let Some(claim) = claim else {
+        let what = "the bucket has no claim that can be read: nobody knows whose heads are in it".to_owned();
+        report.find(0, AuditFindingKind::Unknown, what);
+        return Ok(catalog.id().to_owned());
+    };
+    if claim.catalog_id() != catalog.id() {
+        let (owner, here) = (claim.catalog_id(), catalog.id());
+        let what = format!("the bucket belongs to the catalog {owner}, and the one here says that it is {here}");
+        report.find(0, AuditFindingKind::Unknown, what);
+    }
+    Ok(claim.catalog_id().to_owned())
 }
 
 /// The way through the rows.
@@ -178,8 +214,17 @@ impl Default for Walk {
 }
 
 impl Walk {
-    fn step(&mut self, report: &mut AuditReport, seq: i64, row: Result<AuditRow, crate::catalog::Error>) {
+    /// Takes the next row; false when it is none that the service can have written.
+    fn step(&mut self, report: &mut AuditReport, seq: i64, row: Result<AuditRow, crate::catalog::Error>) -> bool {
         report.entries += 1;
+        if seq <= self.last {
+            let what = match seq {
+                ..1 => format!("an entry with the number {seq} was added: numbers begin with 1"),
+                _ => format!("entry {seq} is there more than once"),
+            };
+            report.find(seq, AuditFindingKind::Added, what);
+            return false;
+        }
         let missing = self.last + 1..seq;
         if !missing.is_empty() {
             let what = match missing.end - missing.start {
@@ -190,7 +235,7 @@ impl Walk {
         }
         match row {
             Ok(row) => {
-                let is_as_written = row.entry.hash() == row.hash && row.is_found_rightly;
+                let is_as_written = row.entry.hash() == row.hash && row.is_stored_rightly;
                 if !is_as_written {
                     self.alter(report, seq, Some(Box::new(row.clone())));
                 } else if missing.is_empty() && row.entry.prev != self.hash {
@@ -211,6 +256,7 @@ impl Walk {
             }
         }
         self.last = seq;
+        true
     }
 
     fn alter(&mut self, report: &mut AuditReport, seq: i64, row: Option<Box<AuditRow>>) {
@@ -222,7 +268,7 @@ impl Walk {
     }
 
     /// Tells of what was altered, and whether the end is where it should be.
-    fn finish(&self, report: &mut AuditReport, end: Option<&AuditHead>) {
+    fn finish(&self, report: &mut AuditReport, ends: Option<(AuditHead, i64, String)>) {
         for (seq, row) in &self.altered {
             let written_as = row.as_ref().and_then(|row| self.place_of(row));
             match written_as {
@@ -236,17 +282,29 @@ impl Walk {
                 }
             }
         }
-        match end {
+        match ends {
             None if self.last > 0 => {
                 let what = "the record of the log's end was removed".to_owned();
                 report.find(self.last, AuditFindingKind::Removed, what);
             }
-            Some(end) if end.seq > self.last => {
-                let (from, to) = (self.last + 1, end.seq);
+            None => {}
+            Some((end, last, _)) if end.seq > last => {
+                let (from, to) = (last + 1, end.seq);
                 let what = format!("entries {from} to {to} were removed from the end");
                 report.find(from, AuditFindingKind::Removed, what);
             }
-            _ => {}
+            Some((end, last, hash)) => {
+                // Before the first entry there is none whose hash it could be.
+                let is_right = end.seq == last && (hash == end.hash.to_string() || last == 0);
+                if !is_right {
+                    let what = format!(
+                        "the record of the log's end says that entry {} is the last, with the hash {}; the last one is \
+                         {last}: entries were added, or the record was changed",
+                        end.seq, end.hash
+                    );
+                    report.find(last, AuditFindingKind::Broken, what);
+                }
+            }
         }
     }
 
@@ -267,12 +325,22 @@ struct Heads<'a> {
     /// The last head of each other log.
     others: Vec<AuditHead>,
     more_others: u64,
+    /// Whether the command that makes a catalog anew began this log.
+    is_begun_by_rebuild: bool,
 }
 
 impl<'a> Heads<'a> {
     fn new(store: &'a Store, catalog: &str, chain: Option<String>) -> Self {
         let ahead = std::collections::VecDeque::new();
-        Self { store, walk: AuditHeads::of(catalog), chain, ahead, others: Vec::new(), more_others: 0 }
+        Self {
+            store,
+            walk: AuditHeads::of(catalog),
+            chain,
+            ahead,
+            others: Vec::new(),
+            more_others: 0,
+            is_begun_by_rebuild: false,
+        }
     }
 
     /// The next head of this log; heads of others are put aside.
@@ -281,6 +349,10 @@ impl<'a> Heads<'a> {
             let Some(page) = self.store.next_audit_heads(&mut self.walk).await? else { break };
             for head in page {
                 if Some(&head.chain) == self.chain.as_ref() {
+                    if head.seq == 0 {
+                        self.is_begun_by_rebuild = true;
+                        continue;
+                    }
                     self.ahead.push_back(head);
                     continue;
                 }

@@ -136,7 +136,7 @@ pub enum Error {
     #[error("the identity provider of this token cannot be asked now: try again")]
     IssuerAway,
     /// The caller may see it, and not do this.
-    #[error("you may not {action} on {on}: ask its admin for the right to")]
+    #[error("you may not {action} on {on}: it takes the role {} there, or a policy; ask its admin", .action.role())]
     Forbidden {
         /// What was asked for.
         action: Action,
@@ -161,6 +161,15 @@ pub enum Error {
     /// A life that is none.
     #[error("a token lives from 1 minute to 10 years, or for ever when nothing is said")]
     TokenLife,
+    /// Not from the page before, or somebody else's.
+    #[error("`cursor` is not the `next_cursor` of this list")]
+    Cursor,
+    /// Longer than the token that it takes the place of.
+    #[error("who only presents a token gets none that outlives it: it ends at {0}; ask who made it for another")]
+    TokenOutlives(Timestamp),
+    /// Rotated again and again.
+    #[error("the name `{0}` has 20 valid tokens: revoke old ones first")]
+    TooManyTokens(String),
     /// The name has a valid token.
     #[error("there is a valid token of the name `{0}`: rotate it, or revoke it first")]
     TokenExists(String),

@@ -75,7 +75,7 @@ use std::sync::Arc;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::task::TaskTracker;
 
-use crate::access::{AuthenticationError, Authenticator, Caller};
+use crate::access::{AuthenticationError, Authenticator, Caller, Seal};
 use crate::catalog::Catalog;
 use crate::config::Limits;
 use crate::domain::{DraftId, Origin, UploadId};
@@ -124,6 +124,8 @@ pub struct Parts {
     pub outputs: Outputs,
     /// What the sweeper of this process did.
     pub sweeps: Sweeps,
+    /// For cursors over what a caller may not see.
+    pub seal: Seal,
 }
 
 impl Registry {

@@ -13,18 +13,20 @@ const MOST_SCANNED: usize = 5_000;
 impl Registry {
     /// Models that the caller may read, by namespace and name, of one namespace or of all.
     ///
-    /// A page may have fewer than `limit`, or none, and others after it: where many may not be read.
+    /// A page may have fewer than `limit`, or none, and others after it: where many may not be read. So the next page
+    /// begins where the caller may not know of, and its cursor is sealed.
     ///
     /// # Errors
-    /// Of the catalog.
+    /// [`Error::Cursor`]; of the catalog.
     pub async fn models(
         &self,
         caller: &Caller,
         namespace: Option<&Namespace>,
-        after: Option<&ModelRef>,
+        cursor: Option<&str>,
         limit: usize,
-    ) -> Result<Page<ModelRow, ModelRef>, Error> {
-        let (mut items, mut after, mut looked_at) = (Vec::new(), after.cloned(), 0);
+    ) -> Result<Page<ModelRow, String>, Error> {
+        let after = cursor.map(|cursor| self.opened(caller, cursor).ok_or(Error::Cursor)).transpose()?;
+        let (mut items, mut after, mut looked_at) = (Vec::new(), after, 0);
         loop {
             let page = self.catalog().models(namespace, after.as_ref(), SCAN).await?;
             looked_at += page.items.len();
@@ -34,16 +36,26 @@ impl Registry {
                     items.push(row);
                 }
                 if items.len() == limit {
-                    return Ok(Page { items, next: after });
+                    return Ok(Page { items, next: self.sealed(caller, after.as_ref()) });
                 }
             }
             if page.next.is_none() {
                 return Ok(Page { items, next: None });
             }
             if looked_at >= MOST_SCANNED {
-                return Ok(Page { items, next: after });
+                return Ok(Page { items, next: self.sealed(caller, after.as_ref()) });
             }
         }
+    }
+
+    fn sealed(&self, caller: &Caller, model: Option<&ModelRef>) -> Option<String> {
+        self.inner.seal.close(&model?.to_string(), &caller.principal)
+    }
+
+    fn opened(&self, caller: &Caller, cursor: &str) -> Option<ModelRef> {
+        let text = self.inner.seal.open(cursor, &caller.principal)?;
+        let (namespace, name) = text.split_once('/')?;
+        Some(ModelRef { namespace: namespace.parse().ok()?, name: name.parse().ok()? })
     }
 
     /// One model.

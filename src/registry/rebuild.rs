@@ -13,7 +13,8 @@ use tokio::sync::{OnceCell, Semaphore};
 use super::audit_verification;
 use crate::catalog::{self, Catalog, FoundVersion};
 use crate::domain::{
-    FileEntry, FilePath, JournalEntry, Manifest, ManifestObject, ModelRef, ObjectKey, VersionNumber, version_digest,
+    AuditHead, FileEntry, FilePath, JournalEntry, Manifest, ManifestObject, ModelRef, ObjectKey, VersionNumber,
+    version_digest,
 };
 use crate::store::{self, Found, Original, Originals, Store};
 
@@ -156,6 +157,10 @@ pub async fn rebuild(catalog: &Catalog, store: &Store, region: &str) -> Result<R
     rebuild.journal().await?;
     let earlier = audit_verification::last_heads(store, catalog.id()).await?;
     let extent = catalog.end_rebuild(rebuild.last_entry, &earlier).await?;
+    // Only who may write into the bucket can say that the log begins anew here.
+    if let Some(head) = catalog.audit_head().await? {
+        store.put_audit_head(catalog.id(), &AuditHead { seq: 0, ..head }).await?;
+    }
     rebuild.losses().await?;
     let seconds = began.elapsed().as_secs_f64();
     #[expect(clippy::cast_precision_loss, reason = "a rate for people")]

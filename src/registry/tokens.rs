@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Error, Registry};
 use crate::access::{Action, Caller, Resource, Token};
-use crate::catalog::{GrantRow, Page, TokenRow};
+use crate::catalog::{GrantRow, Page, Rotation, TokenRow};
 use crate::domain::{Grant, Grantee, Namespace, Timestamp};
 
 /// The shortest and the longest life of a token.
@@ -69,8 +69,11 @@ impl Registry {
 
     /// Makes another token of the name of a valid one, which goes on for `overlap`: nobody is locked out meanwhile.
     ///
+    /// It lives as long as the old one did unless `life` is said. Who only presents the old one gets none that outlives it:
+    /// an end is an end, also for who stole it.
+    ///
     /// # Errors
-    /// [`Error::TokenNotFound`], [`Error::TokenLife`]; of the catalog.
+    /// [`Error::TokenNotFound`], [`Error::TokenLife`], [`Error::TokenOutlives`], [`Error::TooManyTokens`]; of the catalog.
     pub async fn rotate_token(
         &self,
         caller: &Caller,
@@ -86,13 +89,29 @@ impl Registry {
                 self.admit_grant(caller, &row.grant.on).await?;
             }
         }
-        let row = TokenRow::new(&old.name, &caller.principal, expiry(life)?);
-        let token = Token::generate();
-        let until = row.created_at.plus(overlap.unwrap_or(OVERLAP).min(*LIFE.end()));
-        if !self.catalog().rotate_token(id, until, &row, token.digest(), &caller.actor()).await? {
-            return Err(Error::TokenNotFound(id.to_owned()));
+        if overlap.is_some_and(|overlap| overlap > *LIFE.end()) {
+            return Err(Error::TokenLife);
         }
-        Ok(NewToken { row, token })
+        let is_holder = Grantee::token(&old.name).as_str() == caller.principal;
+        let mut row = TokenRow::new(&old.name, &caller.principal, expiry(life)?);
+        if life.is_none() {
+            row.expires_at = old.next_expiry();
+        }
+        if let Some(end) = old.expires_at.filter(|_| is_holder && !caller.may(Action::Operate, Resource::System))
+            && row.expires_at.is_none_or(|at| at > end)
+        {
+            if life.is_some() {
+                return Err(Error::TokenOutlives(end));
+            }
+            row.expires_at = Some(end);
+        }
+        let token = Token::generate();
+        let until = row.created_at.plus(overlap.unwrap_or(OVERLAP));
+        match self.catalog().rotate_token(id, until, &row, token.digest(), &caller.actor()).await? {
+            Rotation::Done => Ok(NewToken { row, token }),
+            Rotation::NotValid => Err(Error::TokenNotFound(id.to_owned())),
+            Rotation::TooMany => Err(Error::TooManyTokens(old.name)),
+        }
     }
 
     /// Tokens by id, valid or not: all of them for who operates the service, else those that the caller made.
@@ -109,13 +128,13 @@ impl Registry {
         Ok(self.catalog().tokens((!all).then_some(&*caller.principal), after, limit).await?)
     }
 
-    /// Revokes a token, at once; revoking it again changes nothing.
+    /// Revokes a token, or all of its name, at once; revoking it again changes nothing.
     ///
     /// # Errors
     /// [`Error::TokenNotFound`]; of the catalog.
-    pub async fn revoke_token(&self, caller: &Caller, id: &str) -> Result<(), Error> {
+    pub async fn revoke_token(&self, caller: &Caller, id: &str, all: bool) -> Result<(), Error> {
         self.own_token(caller, id).await?;
-        self.catalog().revoke_token(id, &caller.actor()).await?;
+        self.catalog().revoke_token(id, all, &caller.actor()).await?;
         Ok(())
     }
 

@@ -288,9 +288,9 @@ impl Registry {
     /// # Errors
     /// [`Error::Refused`], and of the catalog. What S3 did not remove is left to the sweeper.
     pub async fn abort_upload(&self, caller: &Caller, draft: DraftId, upload: UploadId) -> Result<(), Error> {
-        self.draft(caller, draft).await?;
+        let model = self.open_draft(caller, draft).await?.model;
         let (upload, _) = self.catalog().upload(draft, upload).await?;
-        self.catalog().forget_upload(upload.id).await?;
+        self.catalog().abort_upload(&upload, &model, &caller.actor()).await?;
         if let Some(id) = &upload.s3_upload_id
             && let Err(error) = self.store().abort_upload(&upload.s3_key, id).await
         {

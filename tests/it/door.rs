@@ -92,8 +92,8 @@ async fn token_is_taken_as_bearer_and_as_basic_password() {
 }
 
 #[tokio::test]
-async fn request_id_of_the_client_is_kept_when_it_is_harmless() {
-    let service = Service::start(BackEnd::Embedded).await;
+async fn request_id_of_a_trusted_proxy_is_kept_when_it_is_harmless() {
+    let service = Service::start_with(BackEnd::Embedded, "trusted_proxies = '127.0.0.1'").await;
     let send = |id: &str| service.anonymous(Method::GET, "/v1/whoami").header("X-Request-Id", id.to_owned()).send();
     let (_, body) = problem(send("abc-1.2:3").await.unwrap()).await;
     assert_eq!(body["request_id"], "abc-1.2:3");
@@ -101,6 +101,16 @@ async fn request_id_of_the_client_is_kept_when_it_is_harmless() {
     assert_ne!(body["request_id"], "a b\"c");
     let (_, body) = problem(send(&"x".repeat(65)).await.unwrap()).await;
     assert_eq!(body["request_id"].as_str().unwrap().len(), 26);
+}
+
+#[tokio::test]
+async fn request_id_of_anybody_else_is_not_taken_over_and_of_two_tokens_none_counts() {
+    let service = Service::start(BackEnd::Embedded).await;
+    let named = service.anonymous(Method::GET, "/v1/whoami").header("X-Request-Id", "abc-1.2:3");
+    let (_, body) = problem(named.send().await.unwrap()).await;
+    assert_eq!(body["request_id"].as_str().unwrap().len(), 26, "it stands in the audit log: nobody writes another's");
+    let twice = service.request(Method::GET, "/v1/whoami").header("Authorization", "Bearer other");
+    assert_eq!(problem(twice.send().await.unwrap()).await.0, 401);
 }
 
 #[tokio::test]

@@ -194,6 +194,9 @@ pub(crate) async fn audit(
         AuditFormat::Jsonl if limit.is_some() || from.is_some() => {
             Err(misplaced("`limit` and `cursor` are for pages; `format=jsonl` gives everything, from behind `after`"))
         }
+        AuditFormat::Jsonl if after.is_some_and(|after| after < 0) => {
+            Err(misplaced("`after` is the `seq` of an entry, or 0"))
+        }
         AuditFormat::Jsonl => export(registry, caller, filter, after.unwrap_or(0)).await,
     }
 }

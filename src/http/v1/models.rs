@@ -7,10 +7,10 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::domain::{Description, Labels, ModelRef, Namespace, Retention, VersionNumber};
+use crate::domain::{Description, Labels, Namespace, Retention, VersionNumber};
 use crate::http::auth::Authenticated;
 use crate::http::extract::{self, Model, Query};
-use crate::http::page::{PageView, bounded_limit, cursor, read_cursor};
+use crate::http::page::{PageView, bounded_limit};
 use crate::http::problem::{ApiError, Problem};
 use crate::registry::{ModelRow, Registry, SaidOfModel};
 
@@ -65,25 +65,6 @@ pub(crate) struct ModelsQuery {
     cursor: Option<String>,
 }
 
-/// Where a page of models ended.
-struct Place(ModelRef);
-
-impl std::fmt::Display for Place {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl std::str::FromStr for Place {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let (namespace, name) = text.split_once('/').ok_or(())?;
-        let namespace = namespace.parse().map_err(drop)?;
-        Ok(Self(ModelRef { namespace, name: name.parse().map_err(drop)? }))
-    }
-}
-
 /// List models by namespace and name, in any case of their letters.
 #[utoipa::path(
     get,
@@ -104,11 +85,9 @@ pub(crate) async fn list_models(
 ) -> Result<Json<PageView<ModelView>>, ApiError> {
     let invalid = |error| ApiError::bad_request("invalid_name", error);
     let namespace: Option<Namespace> = query.namespace.as_deref().map(str::parse).transpose().map_err(invalid)?;
-    let after: Option<Place> = query.cursor.as_deref().map(read_cursor).transpose()?;
-    let (after, limit) = (after.map(|place| place.0), bounded_limit(query.limit)?);
-    let page = registry.models(&caller, namespace.as_ref(), after.as_ref(), limit).await?;
-    let next_cursor = page.next.as_ref().map(cursor);
-    Ok(Json(PageView { items: page.items.into_iter().map(ModelView::from).collect(), next_cursor }))
+    let limit = bounded_limit(query.limit)?;
+    let page = registry.models(&caller, namespace.as_ref(), query.cursor.as_deref(), limit).await?;
+    Ok(Json(PageView { items: page.items.into_iter().map(ModelView::from).collect(), next_cursor: page.next }))
 }
 
 /// Get one model.

@@ -6,7 +6,7 @@ use axum::Json as Answer;
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use super::grants::GrantedRole;
 use crate::domain::Timestamp;
@@ -36,10 +36,20 @@ pub(crate) struct NewTokenRequest {
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct RotateRequest {
-    /// Seconds until the new token expires, from 60; never unless it is said.
+    /// Seconds until the new token expires, from 60; as long as the old one lived unless it is said. Who only presents the old
+    /// one gets none that outlives it.
     expires_in: Option<u64>,
     /// Seconds that the old token goes on, 0 to revoke it at once; a day unless it is said.
     overlap: Option<u64>,
+}
+
+/// Which tokens are revoked.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RevokeQuery {
+    /// `true`: all tokens of its name.
+    all: bool,
 }
 
 /// A token, without its text.
@@ -161,12 +171,13 @@ pub(crate) async fn list_tokens(
 
 /// Revoke a token, at once; revoking it again changes nothing.
 ///
-/// With the last valid token of a name go the grants to the name.
+/// With the last valid token of a name go the grants to the name. `all` revokes every token of its name: for one that was
+/// stolen, and may have been rotated.
 #[utoipa::path(
     delete,
     path = "/v1/tokens/{id}",
     tag = "access",
-    params(("id" = String, Path, description = "The token")),
+    params(("id" = String, Path, description = "The token"), RevokeQuery),
     responses(
         (status = 204, description = "It is revoked"),
         (status = 401, body = Problem),
@@ -178,8 +189,9 @@ pub(crate) async fn revoke_token(
     State(registry): State<Registry>,
     Authenticated(caller): Authenticated,
     Id(id): Id,
+    Query(query): Query<RevokeQuery>,
 ) -> Result<StatusCode, ApiError> {
-    registry.revoke_token(&caller, &id).await?;
+    registry.revoke_token(&caller, &id, query.all).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -195,6 +207,7 @@ pub(crate) async fn revoke_token(
         (status = 400, body = Problem, description = "`invalid_expiry`, `invalid_json`"),
         (status = 401, body = Problem),
         (status = 404, body = Problem, description = "`token_not_found`"),
+        (status = 409, body = Problem, description = "`too_many_tokens`"),
         (status = 422, body = Problem, description = "`invalid_json`"),
     ),
     security(("bearer" = []), ("basic" = []))

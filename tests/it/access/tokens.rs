@@ -115,3 +115,35 @@ async fn revoked_admin_token_is_not_made_again_and_the_command_line_makes_anothe
     let wrong = service.command(&["token", "create", "a b", "--data-dir", &data_dir]).await;
     assert_eq!(wrong.status.code(), Some(1));
 }
+
+#[tokio::test]
+async fn who_only_presents_a_token_gets_none_that_outlives_it_and_all_of_a_name_end_together() {
+    let callers = Callers::new().await;
+    let wish = json!({ "name": "short", "grants": [{ "role": "reader", "on": OURS }], "expires_in": 600 });
+    let made = callers.service.request(Method::POST, "/v1/tokens").json(&wish).send().await.unwrap();
+    let first: Value = made.json().await.unwrap();
+    let (id, text) = (first["id"].as_str().unwrap(), first["token"].as_str().unwrap());
+    let path = format!("/v1/tokens/{id}/rotate");
+    let rotate = async |bearer: &str, body: Value| {
+        callers.service.anonymous(Method::POST, &path).bearer_auth(bearer).json(&body).send().await.unwrap()
+    };
+    let second: Value = rotate(text, json!({})).await.json().await.unwrap();
+    assert_eq!(second["expires_at"], first["expires_at"], "an end is an end");
+    assert_eq!(code(rotate(text, json!({ "expires_in": 3600 })).await, 400).await, "invalid_expiry");
+    let by_its_maker: Value = rotate(&callers.service.token, json!({})).await.json().await.unwrap();
+    let at = |token: &Value| token["expires_at"].as_str().unwrap().parse::<strongroom::domain::Timestamp>().unwrap();
+    let later = at(&by_its_maker).since(at(&first));
+    assert!(later < std::time::Duration::from_secs(300), "as long as the old one, from now on: {later:?}");
+    for _ in 0..17 {
+        assert_eq!(rotate(text, json!({})).await.status(), StatusCode::CREATED);
+    }
+    assert_eq!(code(rotate(text, json!({})).await, 409).await, "too_many_tokens");
+
+    let all = format!("/v1/tokens/{id}?all=true");
+    assert_eq!(callers.service.request(Method::DELETE, &all).send().await.unwrap().status(), StatusCode::NO_CONTENT);
+    for token in [&first, &second, &by_its_maker] {
+        assert_eq!(whoami(&callers, token["token"].as_str().unwrap()).await, StatusCode::UNAUTHORIZED);
+    }
+    let grants = callers.service.json("/v1/grants?principal=token:short").await;
+    assert_eq!(grants["items"], json!([]));
+}

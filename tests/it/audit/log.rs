@@ -85,6 +85,8 @@ async fn every_change_by_a_request_leaves_an_entry_with_who_what_where_and_from_
     let (signed, id) = done(&service, Method::POST, &format!("{at}/uploads/{upload}/part-urls"), parts).await;
     let minted = json!({ "upload": upload, "parts": [1], "expires_at": signed["expires_at"], "path": "p.bin" });
     expected.push((id, "upload_url.mint", on_draft.clone(), minted));
+    let (_, id) = done(&service, Method::DELETE, &format!("{at}/uploads/{upload}"), json!({})).await;
+    expected.push((id, "upload.abort", on_draft.clone(), json!({ "upload": upload, "path": "p.bin" })));
     let (_, id) = done(&service, Method::DELETE, &at, json!({})).await;
     expected.push((id, "draft.discard", on_draft, json!({})));
 

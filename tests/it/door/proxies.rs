@@ -6,13 +6,15 @@ use crate::support::service::{BackEnd, Service, code};
 
 async fn logged_client(settings: &str, headers: &[(&str, &str)]) -> String {
     let service = Service::start_with(BackEnd::Embedded, &format!("log_format = 'json'\n{settings}")).await;
-    let mut request = service.anonymous(Method::GET, "/v1/nothing").header("X-Request-Id", "asked");
+    let mut request = service.anonymous(Method::GET, "/v1/nothing");
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    assert_eq!(code(request.send().await.unwrap(), 401).await, "unauthorized");
+    let answer = request.send().await.unwrap();
+    let id = answer.headers()["x-request-id"].to_str().unwrap().to_owned();
+    assert_eq!(code(answer, 401).await, "unauthorized");
     let log = service.log();
-    let line = log.lines().find(|line| line.contains("\"asked\"")).unwrap_or_else(|| panic!("{log}"));
+    let line = log.lines().find(|line| line.contains(&id)).unwrap_or_else(|| panic!("{log}"));
     line.split("\"client\":\"").nth(1).unwrap().split('"').next().unwrap().to_owned()
 }
 
