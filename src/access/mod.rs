@@ -14,7 +14,7 @@ mod token;
 
 pub use bootstrap::{BootstrapError, admin_token};
 pub use decide::{Action, Known, Resource, Subject, Verdict};
-pub use policies::{Policies, PoliciesError};
+pub use policies::{POLICY_SCHEMA, Policies, PoliciesError};
 pub use seal::Seal;
 pub use token::Token;
 

@@ -11,7 +11,8 @@ use cedar_policy::{EntityUid, Policy, PolicyId, PolicySet, Schema, SlotId, Templ
 use super::nesting::{MAX_BRACKETS, MAX_IFS, too_deep};
 use crate::domain::Role;
 
-const SCHEMA: &str = include_str!("policy/strongroom.cedarschema");
+/// The Cedar schema that policies are checked against.
+pub const POLICY_SCHEMA: &str = include_str!("policy/strongroom.cedarschema");
 const ROLES: &str = include_str!("policy/roles.cedar");
 /// Largest file of policies, in bytes.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
@@ -70,7 +71,7 @@ impl Policies {
     /// [`PoliciesError::House`] when they are broken.
     pub fn house() -> Result<Self, PoliciesError> {
         let broken = |error: &dyn std::fmt::Display| PoliciesError::House(error.to_string());
-        let (schema, _) = Schema::from_cedarschema_str(SCHEMA).map_err(|error| broken(&error))?;
+        let (schema, _) = Schema::from_cedarschema_str(POLICY_SCHEMA).map_err(|error| broken(&error))?;
         let written: PolicySet = ROLES.parse().map_err(|error: cedar_policy::ParseErrors| broken(&error))?;
         let mut base = PolicySet::new();
         for template in written.templates() {

@@ -6,6 +6,7 @@ mod check_config;
 mod embedded;
 mod grant;
 mod openapi;
+mod policy_schema;
 mod rebuild;
 mod report;
 mod serve;
@@ -59,6 +60,8 @@ enum Command {
     CheckConfig(Settings),
     /// Print the OpenAPI document.
     Openapi,
+    /// Print the Cedar schema that policies are checked against.
+    PolicySchema,
 }
 
 /// Where the configuration comes from; a flag beats a `STRONGROOM_*` variable, which beats the file.
@@ -118,6 +121,7 @@ pub fn run() -> ExitCode {
         Command::Rebuild(rebuild) => rebuild.run(),
         Command::CheckConfig(settings) => check_config::run(&settings).map(done),
         Command::Openapi => openapi::run().map(done),
+        Command::PolicySchema => policy_schema::run().map(done),
     };
     match outcome {
         Ok(code) => code,

@@ -96,12 +96,13 @@ mod tests {
             ("a*b*c", "abc"),
             ("a*", "a"),
             ("*a*a", "aa"),
+            ("production", "Production"),
+            ("Release/*", "release/2"),
         ] {
             assert!(is(pattern, alias), "{pattern} {alias}");
         }
         for (pattern, alias) in [
             ("production", "production2"),
-            ("production", "Production"),
             ("release/*", "release"),
             ("a*b*c", "acb"),
             ("a*a", "a"),
