@@ -79,7 +79,7 @@ pub enum StartError {
     #[error(transparent)]
     Oidc(#[from] OidcError),
     /// The crypto library.
-    #[error("the crypto library has no AES-256-GCM")]
+    #[error("the crypto library gives no random key, or has no AES-256-GCM")]
     Seal,
     /// What a crash left could not be ended.
     #[error("could not end what the last run left")]
@@ -180,7 +180,8 @@ impl Service {
         };
         let made_token = admin_token(&catalog, data_dir.path()).await?;
         let sweeps = registry::Sweeps::default();
-        let seal = Seal::new(&catalog.cursor_key().await?).ok_or(StartError::Seal)?;
+        let key = catalog.cursor_key(Seal::new_key().ok_or(StartError::Seal)?).await?;
+        let seal = Seal::new(&key).ok_or(StartError::Seal)?;
         let registry = Registry::new(registry::Parts {
             authenticator: Authenticator::new(catalog.clone(), policies, issuers),
             catalog: catalog.clone(),

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
+use aws_lc_rs::rand;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
@@ -18,6 +19,12 @@ impl Seal {
     /// With this key; none only where the crypto library has no AES-256-GCM.
     pub fn new(key: &[u8; 32]) -> Option<Self> {
         RandomizedNonceKey::new(&AES_256_GCM, key).ok().map(|key| Self(Arc::new(key)))
+    }
+
+    /// A new key; none when the operating system has no randomness to give.
+    pub fn new_key() -> Option<[u8; 32]> {
+        let mut key = [0; 32];
+        rand::fill(&mut key).ok().map(|()| key)
     }
 
     /// Seals a text of at most 256 bytes without NUL; none for a longer one.

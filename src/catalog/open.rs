@@ -118,14 +118,12 @@ async fn identity(write: &AnyPool) -> Result<String, Error> {
 }
 
 impl Catalog {
-    /// The key for cursors over what a caller may not see; made now when there is none.
+    /// The key for cursors over what a caller may not see: `new` when there was none.
     ///
     /// # Errors
     /// [`Error`] of the database, or of a row that is not ours.
-    pub async fn cursor_key(&self) -> Result<[u8; 32], Error> {
+    pub async fn cursor_key(&self, new: [u8; 32]) -> Result<[u8; 32], Error> {
         let fail = || Error::during("read the key for cursors");
-        let mut new = [0; 32];
-        aws_lc_rs::rand::fill(&mut new).map_err(|error| fail()(sqlx::Error::Configuration(Box::new(error))))?;
         let row = sqlx::query(
             "update catalog set cursor_key = case when cursor_key = '' then $1 else cursor_key end returning cursor_key",
         )

@@ -12,6 +12,7 @@ pub mod digest;
 mod extract;
 mod health;
 mod limits;
+mod lingering;
 mod metrics;
 mod page;
 mod problem;

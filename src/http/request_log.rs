@@ -4,13 +4,15 @@ use std::error::Error as StdError;
 use std::sync::Arc;
 use std::time::Instant;
 
+use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderName, HeaderValue};
+use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use ulid::Ulid;
 
 use super::client_address::Proxies;
+use super::lingering::Lingering;
 use super::problem::ApiError;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -36,6 +38,8 @@ pub(super) async fn name_and_log(State(proxies): State<Arc<Proxies>>, mut reques
     }
     let client = client.map_or_else(|| "-".to_owned(), |client| client.0.to_string());
     let started = Instant::now();
+    let waits = request.headers().contains_key(header::EXPECT);
+    let request = request.map(|body| Body::new(Lingering::new(body, waits)));
     let response = next.run(request).await;
     let error = response.extensions().get::<ApiError>().cloned();
     let error = error.or_else(|| bare_error(&response));
