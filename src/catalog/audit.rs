@@ -59,7 +59,8 @@ pub struct AuditRow {
 pub const AUDIT_GUARDS: [&str; 3] = ["table audit", "trigger audit_is_not_changed", "trigger audit_is_not_deleted"];
 
 const SELECT: &str = "select a.seq, a.at, a.principal, a.address, a.request_id, a.action, a.subject, a.folded, a.namespace, \
-                      a.result, a.details, a.prev, a.hash, c.id as chain from audit a join audit_chain c on 1 = 1";
+                      a.result, a.details, a.prev, a.hash, coalesce(c.id, '') as chain from audit a \
+                      left join audit_chain c on 1 = 1";
 
 /// Puts a change into the outbox and into the audit log, as part of the transaction that makes it.
 pub(super) async fn record(tx: &mut AnyConnection, by: &Actor, event: &Event) -> Result<(), sqlx::Error> {
@@ -90,16 +91,15 @@ impl End {
     async fn take(tx: &mut AnyConnection) -> Result<Self, sqlx::Error> {
         // An update, so that two writers never go on from the same end, also where they run side by side.
         const TAKE: &str = "update audit_chain set seq = seq returning id, seq, hash, at";
-        let row = match sqlx::query(TAKE).fetch_optional(&mut *tx).await? {
-            Some(row) => row,
-            None => {
-                sqlx::query("insert into audit_chain (only_row, id, seq, hash, at) values (1, $1, 0, $2, 0)")
-                    .bind(Ulid::generate().to_string())
-                    .bind(FIRST_AUDIT_HASH.to_string())
-                    .execute(&mut *tx)
-                    .await?;
-                sqlx::query(TAKE).fetch_one(&mut *tx).await?
-            }
+        let row = if let Some(row) = sqlx::query(TAKE).fetch_optional(&mut *tx).await? {
+            row
+        } else {
+            sqlx::query("insert into audit_chain (only_row, id, seq, hash, at) values (1, $1, 0, $2, 0)")
+                .bind(Ulid::generate().to_string())
+                .bind(FIRST_AUDIT_HASH.to_string())
+                .execute(&mut *tx)
+                .await?;
+            sqlx::query(TAKE).fetch_one(&mut *tx).await?
         };
         let hash: String = row.try_get("hash")?;
         let hash = hash.parse().map_err(|_| encode("the hash of the last audit entry is none".into()))?;

@@ -73,7 +73,7 @@ pub struct AuditReport {
 impl AuditReport {
     /// Whether nothing is wrong.
     pub fn is_clean(&self) -> bool {
-        self.findings.is_empty()
+        self.findings.is_empty() && self.more == 0
     }
 
     fn find(&mut self, seq: i64, kind: AuditFindingKind, what: String) {
@@ -271,15 +271,12 @@ impl Walk {
     fn finish(&self, report: &mut AuditReport, ends: Option<(AuditHead, i64, String)>) {
         for (seq, row) in &self.altered {
             let written_as = row.as_ref().and_then(|row| self.place_of(row));
-            match written_as {
-                Some(place) => {
-                    let what = format!("entry {seq} stands in the wrong place: it was written as entry {place}");
-                    report.find(*seq, AuditFindingKind::Reordered, what);
-                }
-                None => {
-                    let what = format!("entry {seq} was altered: it does not have the hash that was written with it");
-                    report.find(*seq, AuditFindingKind::Altered, what);
-                }
+            if let Some(place) = written_as {
+                let what = format!("entry {seq} stands in the wrong place: it was written as entry {place}");
+                report.find(*seq, AuditFindingKind::Reordered, what);
+            } else {
+                let what = format!("entry {seq} was altered: it does not have the hash that was written with it");
+                report.find(*seq, AuditFindingKind::Altered, what);
             }
         }
         match ends {

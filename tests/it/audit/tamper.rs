@@ -61,6 +61,9 @@ async fn a_record_of_the_end_that_was_changed_is_found() {
         rows.execute("delete from audit_chain").await;
         rows.execute("insert into audit_chain select * from was").await;
     }
+    rows.execute("delete from audit_chain").await;
+    let (is_clean, report) = verified(&service).await;
+    assert!(!is_clean && found(&report, last, "removed") && found(&report, 1, "altered"), "{report}");
 }
 
 #[tokio::test]
