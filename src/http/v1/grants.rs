@@ -245,6 +245,10 @@ pub(crate) async fn authorize(
         .map(str::parse)
         .transpose()
         .map_err(|error| ApiError::bad_request("invalid_alias", error))?;
+    if alias.is_none() && matches!(action, Action::MoveAlias | Action::MoveProtectedAlias) {
+        let detail = "this action is about an alias: say which in `alias`, and its model in `on`";
+        return Err(ApiError::bad_request("invalid_alias", detail));
+    }
     let issuer = principal.as_str().strip_prefix("oidc:").and_then(|rest| Some(rest.split_once(':')?.0.to_owned()));
     let of = Known {
         principal: principal.to_string(),

@@ -110,6 +110,9 @@ async fn policies_decide_by_alias_label_address_time_and_caller() {
     assert_eq!((&why["allowed"], why["because"].as_array().unwrap().len()), (&json!(true), 1), "{why}");
     let wish = json!({ "principal": "token:publisher", "action": "moveAlias", "on": on, "alias": "production" });
     assert_eq!(ask(wish).await, json!({ "allowed": false, "because": ["site.cedar:only-ci"], "errors": [] }));
+    let about_none = json!({ "principal": "token:ci", "action": "moveAlias", "on": on });
+    let refused = callers.service.request(Method::POST, "/v1/authorize").json(&about_none).send().await.unwrap();
+    assert_eq!(code(refused, 400).await, "invalid_alias");
     let from = |address: &str| json!({ "principal": "token:reader", "action": "read", "on": OURS, "address": address });
     assert_eq!(ask(from("127.0.0.1")).await["allowed"], true);
     assert_eq!(ask(from("203.0.113.9")).await["because"], json!(["site.cedar:not-from-there"]));
