@@ -88,7 +88,10 @@ impl Registry {
         version: &VersionRow,
         urls: impl Iterator<Item = (&'a FileRow, Timestamp)>,
     ) -> Result<(), Error> {
-        let url = |(file, expires_at): (&FileRow, Timestamp)| json!({ "path": file.path.as_str(), "sha256": file.sha256.to_string(), "expires_at": expires_at });
+        let url = |(file, expires_at): (&FileRow, Timestamp)| {
+            let (path, sha256) = (file.path.as_str(), file.sha256.to_string());
+            json!({ "path": path, "sha256": sha256, "expires_at": expires_at })
+        };
         let urls: Vec<_> = urls.map(url).collect();
         if urls.is_empty() {
             return Ok(());

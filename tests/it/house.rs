@@ -50,7 +50,8 @@ const RESERVED: &[(&str, &[&str])] = &[
 /// Folders whose files are no modules of ours.
 const LONGEST: usize = 600;
 
-fn rust_files(folder: &str) -> Vec<(String, String)> {
+/// Path and text of every Rust file below a folder.
+pub(crate) fn rust_files(folder: &str) -> Vec<(String, String)> {
     let mut files = Vec::new();
     let mut folders = vec![source(folder)];
     while let Some(folder) = folders.pop() {

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
 
+use crate::house::rust_files;
 use crate::support::process::source;
 
 const HEADING: &str = "\n## Threats and the tests that hold them\n";
@@ -23,19 +23,8 @@ fn rows() -> Vec<(String, Vec<String>)> {
 
 /// The names of all tests in the sources.
 fn tests() -> BTreeSet<String> {
-    let mut names = BTreeSet::new();
-    let mut folders: Vec<PathBuf> = ["src", "crates", "tests/it"].map(source).into();
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|end| end == "rs") {
-                names.extend(tests_of(&fs::read_to_string(path).unwrap()));
-            }
-        }
-    }
-    names
+    let files = ["src", "crates", "tests/it"].into_iter().flat_map(rust_files);
+    files.flat_map(|(_, text)| tests_of(&text)).collect()
 }
 
 fn tests_of(text: &str) -> Vec<String> {

@@ -2,11 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::callers::{Callers, OURS, THEIRS, token};
-use crate::support::service::{bytes, hex_sha256, problem};
+use crate::support::service::{bytes, code, hex_sha256, problem};
 
 /// The body of a refusal without what names the request, and with one name in the place of another.
 async fn told(callers: &Callers, who: &str, method: Method, path: &str, name: &str) -> (u16, String) {
@@ -135,4 +137,27 @@ async fn refusing_what_is_there_takes_as_long_as_refusing_what_is_not() {
     };
     let ratio = median(&mut there) / median(&mut nowhere);
     assert!((0.67..1.5).contains(&ratio), "what is there takes {ratio} times as long");
+}
+
+#[tokio::test]
+async fn cursor_of_models_tells_no_name_and_is_for_nobody_else() {
+    let callers = Callers::new().await;
+    for name in ["one", "two", "three"] {
+        callers.service.published(&format!("{OURS}/{name}"), "m.bin", name.as_bytes()).await;
+    }
+    let page = async |who: &str, query: &str| {
+        callers.request(who, Method::GET, &format!("/v1/models?limit=1{query}")).send().await.unwrap()
+    };
+    let first: Value = page("reader", "").await.json().await.unwrap();
+    let cursor = first["next_cursor"].as_str().unwrap();
+    let bytes = URL_SAFE_NO_PAD.decode(cursor).unwrap();
+    assert!(
+        !bytes.windows(OURS.len()).any(|window| window == OURS.as_bytes()),
+        "a cursor may lie where nobody may read"
+    );
+    let second: Value = page("reader", &format!("&cursor={cursor}")).await.json().await.unwrap();
+    assert_eq!(second["items"][0]["name"], "three");
+    assert_eq!(code(page("writer", &format!("&cursor={cursor}")).await, 400).await, "invalid_cursor");
+    let made_up = URL_SAFE_NO_PAD.encode(format!("{OURS}/one"));
+    assert_eq!(code(page("reader", &format!("&cursor={made_up}")).await, 400).await, "invalid_cursor");
 }
